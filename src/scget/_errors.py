@@ -1,0 +1,31 @@
+"""What scget raises and warns with: found, needed, do this."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class InputError(ValueError):
+    """The data given would lead to wrong numbers, so nothing was done."""
+
+
+class GenomeError(InputError):
+    """Regions, genome or annotation do not fit each other."""
+
+
+class CheckpointError(ValueError):
+    """A saved model is damaged, foreign, or does not fit the data."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: the loss is not a number."""
+
+
+class ScgetWarning(UserWarning):
+    """Allowed, but probably not what was meant."""
+
+
+def first(values: Sequence[object], n: int = 3) -> str:
+    """Quote the first ``n`` of ``values`` for a message: ``'a', 'b', 'c', ...``."""
+    shown = ", ".join(repr(str(v)) for v in list(values)[:n])
+    return shown + (", ..." if len(values) > n else "")

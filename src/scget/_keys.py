@@ -1,0 +1,53 @@
+"""The names of all slots that scget reads and writes in a MuData; built nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ATAC = "atac"
+RNA = "rna"
+
+REGION_COLUMNS = ("chrom", "start", "end")  # atac.var, 0-based half-open
+MOTIF_SCORES = "motif_scores"  # atac.varm, regions x motifs
+MOTIF_NAMES = "motif_names"  # atac.uns, array of text
+MOTIF_SCAN = "motif_scan"  # atac.uns, how the scores were made
+PEAK_ANNOTATION = "peak_annotation"  # atac.uns, table of promoters
+PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
+
+N_CELLS = "n_cells"  # obs of pseudobulk rows
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Where results go for one ``key_added``."""
+
+    key: str = "get"
+
+    @property
+    def expression(self) -> str:
+        """``rna.layers``: rows x genes, log10(CPM + 1)."""
+        return self.key
+
+    @property
+    def expression_table(self) -> str:
+        """``rna.obsm``: the same as a DataFrame."""
+        return f"{self.key}_expression"
+
+    @property
+    def strand_layers(self) -> tuple[str, str]:
+        """``atac.layers``: rows x regions, for strand + and -."""
+        return f"{self.key}_plus", f"{self.key}_minus"
+
+    @property
+    def motif_summary(self) -> str:
+        """``rna.obsm``: rows x motifs."""
+        return f"{self.key}_motif"
+
+    def motif_attribution(self, row: str) -> str:
+        """``rna.varm``: genes x motifs for one row; a slash cannot stand in a key on disk."""
+        return f"{self.key}_motif_{row.replace('/', '_')}"
+
+    @property
+    def record(self) -> str:
+        """``mdata.uns``: provenance and links."""
+        return self.key

@@ -1,0 +1,53 @@
+"""The examples in docstrings give what they say, and every public name is documented."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import scget
+
+SRC = Path(scget.__file__).parent
+API = SRC.parents[1] / "docs" / "api.md"
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+# Only files with an example are imported; which ones is read without importing any.
+WITH_EXAMPLES = sorted(
+    ".".join(["scget", *path.relative_to(SRC).with_suffix("").parts])
+    for path in SRC.rglob("*.py")
+    if ">>> " in path.read_text("utf-8")
+)
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_run(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name.removesuffix(".__init__"))
+    result = doctest.testmod(module, optionflags=FLAGS)
+    assert result.failed == 0, f"{result.failed} of {result.attempted} examples of {name} are wrong; see above"
+
+
+@pytest.mark.parametrize("folder", scget.__all__)
+def test_public_names_are_documented(folder):
+    module = getattr(scget, folder)
+    assert module.__doc__, f"scget.{folder} has no docstring"
+    for name in module.__all__:
+        item = getattr(module, name)
+        assert inspect.getdoc(item), f"scget.{folder}.{name} has no docstring"
+        if inspect.isfunction(item):
+            missing = [p for p in inspect.signature(item).parameters if p not in item.__doc__]
+            assert missing == [], f"the docstring of scget.{folder}.{name} does not tell of {missing}"
+
+
+@pytest.mark.parametrize("folder", scget.__all__)
+def test_public_names_are_listed_in_the_api_page(folder):
+    if not API.is_file():
+        pytest.skip("the documentation is not beside the package")
+    lines = [line.strip() for line in API.read_text("utf-8").splitlines()]
+    listed = {line.removeprefix(f"{folder}.") for line in lines if line.startswith(f"{folder}.")}
+    module = getattr(scget, folder)
+    assert listed == {name for name in module.__all__ if callable(getattr(module, name))}
