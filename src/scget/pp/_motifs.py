@@ -1,0 +1,172 @@
+"""Motif sets, and their scores in regions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_matrix, vstack
+from tqdm.auto import tqdm
+
+from scget._errors import InputError, ScgetWarning, first
+from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES
+from scget.pp._checks import check_writable, get_modality
+from scget.pp._genome import genome_path, read_sequences
+from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of
+from scget.pp._regions import regions_of
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+BACKGROUND = (0.2977, 0.2023, 0.2023, 0.2977)  # A, C, G, T in the human genome
+
+
+def motif_scores(
+    mdata: MuData,
+    genome: object,
+    *,
+    motifs: Motifs | None = None,
+    clusters: Clusters | None = None,
+    pvalue: float = 1e-4,
+    background: Sequence[float] | None = None,
+    pseudocount: float = 0.01,
+    copy: bool = False,
+) -> MuData | None:
+    """Score each motif cluster in each region from the genome's sequence.
+
+    A hit is a position and strand, wholly within the region and free of unknown bases, where a motif's log-odds reach
+    the motif's threshold. At each position the best hit of a cluster's motifs on either strand counts, so that a
+    palindrome counts once; the score of a cluster is the sum over the region's positions, as in GET (Fu et al. 2025).
+
+    Parameters
+    ----------
+    mdata
+        With modality ``atac``, whose ``var`` holds ``chrom``, ``start``, ``end``, or names such as ``chr1:100-200``.
+    genome
+        Path of a FASTA file, plain or gzip-compressed, or an object with such a path as attribute ``fasta``
+        (SnapATAC2's ``Genome``).
+    motifs
+        Path of a MEME file, plain or gzip-compressed, or a mapping from name to a ``(width, 4)`` matrix of probabilities of
+        A, C, G, T.
+    clusters
+        Cluster of each motif: a mapping, a table whose first two columns are motif and cluster, or the path of such a
+        table, tab-separated without a header. Without it each motif is its own cluster.
+    pvalue
+        Probability that background sequence reaches a motif's threshold at one position of one strand.
+    background
+        Frequencies of A, C, G, T; by default 0.2977, 0.2023, 0.2023, 0.2977.
+    pseudocount
+        Weight of the background in each column of a motif, relative to the column.
+    copy
+        Return a changed copy instead of changing ``mdata``.
+
+    Returns
+    -------
+    The copy if asked for, else None. Written are ``atac.varm["motif_scores"]``, regions x clusters, float32 CSR in bits and
+    never negative; ``atac.uns["motif_names"]``, the clusters in sorted order; ``atac.uns["motif_scan"]``, how this was made.
+
+    Raises
+    ------
+    InputError
+        If motifs, clusters or settings are not usable.
+    GenomeError
+        If regions and genome do not fit each other.
+    FileNotFoundError
+        If a file is missing.
+
+    Examples
+    --------
+    >>> scget.pp.motif_scores(mdata, "hg38.fa", motifs="H12CORE_meme_format.meme")  # doctest: +SKIP
+    >>> mdata["atac"].varm["motif_scores"].shape == (mdata["atac"].n_vars, 1443)  # doctest: +SKIP
+    True
+    """
+    regions = regions_of(get_modality(mdata, ATAC, "accessibility"))
+    if not copy:
+        check_writable(mdata, ATAC)
+    path = genome_path(genome)
+    background_ = _check_settings(pvalue, background, pseudocount)
+    motifs_ = motif_set(motifs)
+    members = clusters_of(motifs_, clusters)
+    scores, names = scan_regions(
+        *read_sequences(path, regions), motifs_, members, pvalue=pvalue, background=background_, pseudocount=pseudocount
+    )
+    mdata = mdata.copy() if copy else mdata
+    atac = mdata.mod[ATAC]
+    atac.varm[MOTIF_SCORES] = scores
+    atac.uns[MOTIF_NAMES] = names
+    atac.uns[MOTIF_SCAN] = {
+        "scanner": "scget",
+        "genome": path.name,
+        "motifs_sha256": sha256_of(motifs_, members),
+        "n_motifs": len(motifs_),
+        "pvalue": float(pvalue),
+        "pseudocount": float(pseudocount),
+        "background": [float(b) for b in background_],
+    }
+    return mdata if copy else None
+
+
+def scan_regions(
+    codes: np.ndarray,
+    offsets: np.ndarray,
+    motifs: Mapping[str, np.ndarray],
+    clusters: Mapping[str, str],
+    *,
+    pvalue: float = 1e-4,
+    background: Sequence[float] | np.ndarray = BACKGROUND,
+    pseudocount: float = 0.01,
+) -> tuple[csr_matrix, np.ndarray]:
+    """Score motif clusters in sequences given as codes, by the rules of :func:`motif_scores`.
+
+    Parameters
+    ----------
+    codes, offsets
+        Sequence ``i`` is ``codes[offsets[i]:offsets[i + 1]]``; 0..3 = A, C, G, T, 4 = unknown.
+    motifs
+        Probabilities ``(width, 4)`` by name.
+    clusters
+        Cluster of each motif.
+    pvalue, background, pseudocount
+        As in :func:`motif_scores`.
+
+    Returns
+    -------
+    Scores, sequences x clusters, float32 in bits, and the names of the clusters, sorted.
+    """
+    from scget.pp._scan import log_odds, make_scanner, scan, threshold  # numba is slow to import
+
+    b = np.asarray(background, dtype=np.float64)
+    names, column = np.unique([clusters[m] for m in motifs], return_inverse=True)
+    tables = [log_odds(np.asarray(p, dtype=np.float64), b, pseudocount) for p in motifs.values()]
+    limits = np.array([threshold(t, b, pvalue) for t in tables])
+    mute = [m for m, limit in zip(motifs, limits, strict=True) if np.isinf(limit)]
+    if mute:
+        warnings.warn(
+            f"{len(mute)} of {len(tables)} motifs can never reach p = {pvalue:g}, as even their best word is more "
+            f"frequent, and get no hits: {first(mute)}. A larger `pvalue` would let them.",
+            ScgetWarning,
+            stacklevel=3,
+        )
+    scanner = make_scanner(tables, limits)
+    blocks = [csr_matrix((0, len(names)), dtype=np.float32)]
+    with tqdm(total=len(offsets) - 1, desc="Scanning motifs", unit="region", leave=False) as bar:
+        for block in scan(scanner, column, len(names), codes, offsets):
+            blocks.append(block)
+            bar.update(block.shape[0])
+    return vstack(blocks, format="csr"), names.astype(object)
+
+
+def _check_settings(pvalue: float, background: Sequence[float] | None, pseudocount: float) -> np.ndarray:
+    """Refuse settings without meaning; return the background."""
+    if not 0 < pvalue < 1:
+        raise InputError(f"`pvalue` is {pvalue}; a probability between 0 and 1 is needed, such as 1e-4.")
+    if not 0 < pseudocount < np.inf:
+        raise InputError(f"`pseudocount` is {pseudocount}; a number above 0 is needed, such as 0.01.")
+    b = np.asarray(BACKGROUND if background is None else background, dtype=np.float64)
+    if b.shape != (4,) or not (b > 0).all() or abs(b.sum() - 1) > 1e-3:
+        raise InputError(
+            f"`background` is {b.tolist()}; four frequencies above 0 that sum to 1 are needed, for A, C, G, T."
+        )
+    return b

@@ -1,0 +1,176 @@
+"""Which region is the promoter of which gene."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scget import _keys as keys
+from scget._errors import GenomeError, InputError, ScgetWarning, first
+from scget.pp._annotation import read_tss
+from scget.pp._checks import check_genes, check_writable, get_modality
+from scget.pp._regions import Regions, regions_of, sort_order
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+_FEW = 0.2  # share of genes with a promoter region, below which build or annotation are in doubt
+
+
+def promoters(
+    mdata: MuData, annotation: str | Path | pd.DataFrame, *, flank: int = 300, copy: bool = False
+) -> MuData | None:
+    """Find the regions that lie at transcription start sites.
+
+    A region is a promoter of a gene if it overlaps ``[tss - flank, tss + flank + 1)`` of one of its transcripts. A
+    region may be the promoter of several genes (on both strands too), and a gene may have several promoters.
+
+    Parameters
+    ----------
+    mdata
+        Holds ``atac`` with coordinates of regions and, optionally, ``rna``, whose ``var_names`` are gene names or
+        gene ids (with or without version).
+    annotation
+        Path of a GTF or GFF (plain or ``.gz``), or a table of TSS: path of a tab-separated file (plain or ``.gz``) or
+        DataFrame with columns ``gene``, ``chrom``, ``tss`` (0-based) and ``strand``. Each transcript counts; genes
+        without a transcript count with their own start.
+    flank
+        Bases at either side of the TSS, 0 or more.
+    copy
+        Return a changed copy instead of changing ``mdata``.
+
+    Returns
+    -------
+    None, or the changed copy. ``mdata["atac"].uns["peak_annotation"]`` is a table with one row per region, gene and
+    strand: ``region`` (``chr1:100-200``), ``gene`` (as in ``rna.var_names`` where there is ``rna``, and then only
+    genes found there), ``strand``, ``tss`` (0-based, the nearest one to the region's centre) and ``distance`` (bases
+    from TSS to centre; negative is upstream on the gene's strand).
+
+    Raises
+    ------
+    InputError
+        If regions or annotation cannot be read, or if no gene of ``rna`` is in the annotation.
+    GenomeError
+        If regions and annotation share no chromosome, or no region lies at a TSS.
+
+    Examples
+    --------
+    >>> tss = pd.DataFrame({"gene": ["GATA1"], "chrom": ["chrX"], "tss": [48644981], "strand": ["+"]})
+    >>> scget.pp.promoters(mdata, tss)  # doctest: +SKIP
+    >>> mdata["atac"].uns["peak_annotation"]  # doctest: +SKIP
+    """
+    if flank < 0:
+        raise InputError(f"flank={flank} is negative; give the bases at either side of the TSS, 0 or more.")
+    atac = get_modality(mdata, keys.ATAC, "accessibility")
+    if not copy:
+        check_writable(mdata, keys.ATAC)
+    regions = regions_of(atac)
+    genes = None
+    if keys.RNA in mdata.mod:
+        check_genes(mdata.mod[keys.RNA])
+        genes = mdata.mod[keys.RNA].var_names.astype(str)
+    tss = read_tss(annotation)
+    _check_chromosomes(regions, tss)
+    if genes is not None:
+        tss = _name_as_in(tss, genes)
+    table = _annotate(regions, tss, flank)
+    if table.empty:
+        raise GenomeError(
+            f"none of {len(regions):,} regions lies within {flank} bases of one of {len(tss):,} TSS. "
+            "Do regions and annotation belong to the same genome build?"
+        )
+    if genes is not None and table["gene"].nunique() < _FEW * len(genes):
+        warnings.warn(
+            f"only {table['gene'].nunique():,} of {len(genes):,} genes in 'rna' have a promoter region "
+            f"({tss['gene'].nunique():,} are in the annotation): other genome build or annotation?",
+            ScgetWarning,
+            stacklevel=2,
+        )
+    mdata = mdata.copy() if copy else mdata
+    mdata[keys.ATAC].uns[keys.PEAK_ANNOTATION] = table
+    return mdata if copy else None
+
+
+def _check_chromosomes(regions: Regions, tss: pd.DataFrame) -> None:
+    ours, theirs = pd.unique(regions.chrom), pd.unique(tss["chrom"])
+    if not set(ours) & set(theirs):
+        prefix = any(str(c).startswith("chr") for c in ours) != any(str(c).startswith("chr") for c in theirs)
+        raise GenomeError(
+            f"no chromosome in common: regions {first(sorted(ours))}; annotation {first(sorted(theirs))}. "
+            + ("Add or remove 'chr'." if prefix else "Take the annotation of the same genome.")
+        )
+
+
+def _name_as_in(tss: pd.DataFrame, genes: pd.Index) -> pd.DataFrame:
+    """Keep the TSS of ``genes`` under their names there, by gene name or gene id, whichever finds most."""
+    plain = genes.str.replace(r"\.[0-9]+$", "", regex=True)
+    forms = (
+        (tss["gene"], genes),
+        (tss["gene_id"], genes),
+        (tss["gene_id"].str.replace(r"\.[0-9]+$", "", regex=True), plain),
+    )
+    found = [int(wanted.isin(form).sum()) for form, wanted in forms]
+    if not max(found):
+        raise InputError(
+            f"none of {len(genes):,} genes in 'rna' is in the annotation: 'rna' has {_kind(genes)} ({first(genes)}), "
+            f"the annotation {_kind(tss['gene'])} ({first(list(tss['gene'].unique()))}) with ids "
+            f"({first(list(tss['gene_id'].unique()))}). Rename rna.var_names, or take another annotation."
+        )
+    form, wanted = forms[int(np.argmax(found))]
+    names = pd.Series(genes, index=wanted)
+    gene = form.map(names[~names.index.duplicated()])
+    return tss.assign(gene=gene)[gene.notna()].reset_index(drop=True)
+
+
+def _kind(names: pd.Index | pd.Series) -> str:
+    ensembl = names.astype(str).str.match(r"ENS[A-Z]*[GT][0-9]{6,}")
+    return "Ensembl ids" if np.mean(ensembl) > 0.5 else "gene symbols"
+
+
+def _annotate(regions: Regions, tss: pd.DataFrame, flank: int) -> pd.DataFrame:
+    """Table of all pairs of a region and a gene, sorted by region and gene; nearest TSS of each."""
+    order = sort_order(regions)
+    regions = regions[order]
+    at_tss, at_region = _overlaps(regions, tss["chrom"].to_numpy(), tss["tss"].to_numpy(), flank)
+    rows = tss.iloc[at_tss]
+    offset = regions.centers[at_region] - rows["tss"].to_numpy()
+    table = pd.DataFrame(
+        {
+            "at": at_region,
+            "gene": rows["gene"].to_numpy(dtype=object),
+            "strand": rows["strand"].to_numpy(dtype=object),
+            "tss": rows["tss"].to_numpy(),
+            "distance": np.where(rows["strand"] == "+", offset, -offset),
+            "away": np.abs(offset),
+        }
+    )
+    table = table.sort_values(["at", "gene", "strand", "away", "tss"]).drop_duplicates(["at", "gene", "strand"])
+    table.insert(0, "region", regions.names[table["at"].to_numpy()])
+    table.index = pd.RangeIndex(len(table)).astype(str)
+    return table[list(keys.PROMOTER_COLUMNS)]
+
+
+def _overlaps(regions: Regions, chrom: np.ndarray, tss: np.ndarray, flank: int) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs (position in ``tss``, position in ``regions``) where region and [tss - flank, tss + flank] overlap.
+
+    ``regions`` are sorted by start within a chromosome. As they may overlap each other and differ in width, the
+    first candidate is the first region before which none ends later; the candidates are then looked at one by one.
+    """
+    at_tss, at_region = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    sites_of = pd.Series(chrom).groupby(chrom).indices
+    for name, of_chrom in pd.Series(regions.chrom).groupby(regions.chrom).indices.items():
+        sites = sites_of.get(name, np.empty(0, np.int64))
+        start, end = regions.start[of_chrom], regions.end[of_chrom]
+        begin = np.searchsorted(np.maximum.accumulate(end), tss[sites] - flank, side="right")
+        stop = np.searchsorted(start, tss[sites] + flank, side="right")
+        n = np.maximum(stop - begin, 0)
+        site = np.repeat(np.arange(len(sites)), n)
+        candidate = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + begin[site]
+        overlap = end[candidate] > tss[sites][site] - flank
+        at_tss.append(sites[site[overlap]])
+        at_region.append(of_chrom[candidate[overlap]])
+    return np.concatenate(at_tss), np.concatenate(at_region)

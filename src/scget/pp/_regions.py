@@ -1,0 +1,255 @@
+"""Coordinates of regions: read, checked, named and sorted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scget import _keys as keys
+from scget._errors import InputError, first
+from scget.pp._checks import check_writable, get_modality
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+    from mudata import MuData
+
+# Read from the right, as contigs hold "_", "-" and ":" themselves; 18 digits fit into int64.
+_NAME = re.compile(r"(.*[^:_\-])[:_\-](-?[0-9]{1,18})[_\-](-?[0-9]{1,18})", re.ASCII)
+_NAME_HELP = "Use 'chr1:100-600' (also 'chr1-100-600', 'chr1_100_600'), or var columns chrom, start, end."
+_ALIASES = {
+    "chrom": ("chrom", "chr", "chromosome", "seqnames", "seqname", "seqid"),
+    "start": ("start", "chromstart"),
+    "end": ("end", "chromend", "stop"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Regions of a genome, 0-based half-open, in the order given by the user.
+
+    Parameters
+    ----------
+    chrom
+        ``(p,)`` names of chromosomes, text.
+    start
+        ``(p,)`` first base, int64.
+    end
+        ``(p,)`` base after the last, int64.
+    """
+
+    chrom: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.chrom)
+
+    def __getitem__(self, index: np.ndarray | slice) -> Regions:
+        return Regions(self.chrom[index], self.start[index], self.end[index])
+
+    @property
+    def names(self) -> np.ndarray:
+        """``(p,)`` names such as ``chr1:100-200``."""
+        rows = zip(self.chrom.tolist(), self.start.tolist(), self.end.tolist(), strict=True)
+        return np.array([f"{chrom}:{start}-{end}" for chrom, start, end in rows], dtype=object)
+
+    @property
+    def centers(self) -> np.ndarray:
+        """``(p,)`` middle base, rounded down, int64."""
+        return (self.start + self.end) // 2
+
+
+def parse_regions(names: Sequence[str] | np.ndarray | pd.Index) -> Regions:
+    """Read region names.
+
+    Parameters
+    ----------
+    names
+        ``chr1:100-200``, ``chr1-100-200`` or ``chr1_100_200``, 0-based half-open. Names of contigs may hold the
+        separators themselves, as in ``chr11_KI270721v1_random_12_90``.
+
+    Returns
+    -------
+    The regions, in the order of ``names``; only the form of the names is checked, see :func:`regions_of`.
+
+    Raises
+    ------
+    InputError
+        If a name cannot be read.
+
+    Examples
+    --------
+    >>> parse_regions(["chr1_KI270706v1_random-10-20"]).names.tolist()
+    ['chr1_KI270706v1_random:10-20']
+    """
+    texts = [str(name) for name in names]
+    matches = [_NAME.fullmatch(text) for text in texts]
+    unreadable = [text for text, match in zip(texts, matches, strict=True) if match is None]
+    if unreadable:
+        raise InputError(
+            f"cannot read {len(unreadable):,} of {len(texts):,} region names, first {unreadable[0]!r}. {_NAME_HELP}"
+        )
+    columns = np.array([match.groups() for match in matches if match], dtype=object).reshape(-1, 3)
+    return Regions(columns[:, 0], columns[:, 1].astype(np.int64), columns[:, 2].astype(np.int64))
+
+
+def regions_of(atac: AnnData) -> Regions:
+    """Read and check the regions of an ATAC modality.
+
+    Parameters
+    ----------
+    atac
+        The coordinates are in ``var[["chrom", "start", "end"]]`` (also ``chr``, ``seqnames``, ``Chromosome``,
+        ``Start``, ...) or, where these columns are missing, in ``var_names``; 0-based half-open.
+
+    Returns
+    -------
+    The regions, in the order of ``atac.var``.
+
+    Raises
+    ------
+    InputError
+        If coordinates are unreadable, not whole numbers, negative, empty or duplicated, or if names and columns
+        disagree.
+    """
+    columns = _find_columns(atac.var)
+    if columns is None:
+        regions = parse_regions(atac.var_names)
+    else:
+        regions = _from_columns(atac.var, columns)
+        _check_names_agree(regions, np.asarray(atac.var_names, dtype=object))
+    _check_coordinates(regions)
+    return regions
+
+
+def sort_order(regions: Regions) -> np.ndarray:
+    """Find the positions that sort regions by chromosome (chr2 before chr10 before chrX), start and end.
+
+    Examples
+    --------
+    >>> sort_order(parse_regions(["chrX:1-2", "chr10:1-2", "chr2:5-6", "chr2:1-2"])).tolist()
+    [3, 2, 1, 0]
+    """
+    codes, chroms = pd.factorize(regions.chrom)
+    rank_of_code = np.empty(len(chroms), dtype=np.int64)
+    rank_of_code[sorted(range(len(chroms)), key=lambda i: _natural(chroms[i]))] = np.arange(len(chroms))
+    return np.lexsort((regions.end, regions.start, rank_of_code[codes]))
+
+
+def sort_regions(mdata: MuData, *, copy: bool = False) -> MuData | None:
+    """Sort the regions of the ATAC modality by chromosome and position.
+
+    ``X``, layers, ``varm``, ``varp`` and ``var`` of ``mdata["atac"]`` are reordered together, and the coordinates are
+    written to ``var[["chrom", "start", "end"]]``. Names and everything that refers to regions by name stay as they are.
+
+    Parameters
+    ----------
+    mdata
+        Holds ``atac`` with coordinates in ``var`` or in ``var_names``.
+    copy
+        Return a sorted copy instead of changing ``mdata``.
+
+    Returns
+    -------
+    None, or the changed copy.
+
+    Raises
+    ------
+    InputError
+        If the regions cannot be read (see the message), or ``mdata`` is a view or backed.
+
+    Examples
+    --------
+    >>> scget.pp.sort_regions(mdata)  # doctest: +SKIP
+    >>> mdata["atac"].var[["chrom", "start", "end"]]  # doctest: +SKIP
+    """
+    regions = regions_of(get_modality(mdata, keys.ATAC, "accessibility"))
+    if not copy:
+        check_writable(mdata, keys.ATAC)
+    mdata = mdata.copy() if copy else mdata
+    atac = mdata[keys.ATAC]
+    order = sort_order(regions)
+    if not np.array_equal(order, np.arange(len(order))):
+        atac._inplace_subset_var(order)
+        mdata.update_var()
+    ordered = regions[order]
+    for column, values in zip(keys.REGION_COLUMNS, (ordered.chrom, ordered.start, ordered.end), strict=True):
+        atac.var[column] = values
+    return mdata if copy else None
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """Sort key in which numbers inside of text count as numbers."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _find_columns(var: pd.DataFrame) -> list[str] | None:
+    """Columns of ``var`` that hold chromosome, start and end; None unless there are all three."""
+    found = []
+    for aliases in _ALIASES.values():
+        hits = [alias for alias in aliases if alias in var.columns]
+        hits += [column for alias in aliases for column in var.columns if str(column).lower() == alias]
+        if not hits:
+            return None
+        found.append(hits[0])
+    return found
+
+
+def _from_columns(var: pd.DataFrame, columns: list[str]) -> Regions:
+    """Coordinates from three columns of ``var``, as whole numbers."""
+    chrom = var[columns[0]]
+    if chrom.isna().any():
+        lacking = var.index[chrom.isna()]
+        raise InputError(f"{len(lacking):,} regions have no chromosome in var[{columns[0]!r}], first {lacking[0]!r}.")
+    start, end = (_whole_numbers(var[column]) for column in columns[1:])
+    return Regions(chrom.astype(str).to_numpy(dtype=object), start, end)
+
+
+def _whole_numbers(column: pd.Series) -> np.ndarray:
+    """Column as int64; anything else than a whole number is refused."""
+    if pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any():
+        return column.to_numpy(dtype=np.int64)
+    numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise InputError(
+            f"{column.name} {column.iloc[at]} is not a whole number (region {str(column.index[at])!r}; "
+            f"{int(wrong.sum()):,} such values). Coordinates are 0-based whole numbers."
+        )
+    return numbers.astype(np.int64)
+
+
+def _check_names_agree(regions: Regions, var_names: np.ndarray) -> None:
+    """Refuse columns that contradict those names which can be read as coordinates."""
+    written = regions.names
+    unlike = np.flatnonzero(written != var_names)
+    named = [i for i in unlike if _NAME.fullmatch(str(var_names[i]))]
+    if not named:
+        return
+    wrong = [i for i, name in zip(named, parse_regions(var_names[named]).names, strict=True) if name != written[i]]
+    if wrong:
+        raise InputError(
+            f"name {str(var_names[wrong[0]])!r}, but the columns of var say {written[wrong[0]]} "
+            f"(names and columns disagree for {len(wrong):,} of {len(regions):,} regions). Mend one of them."
+        )
+
+
+def _check_coordinates(regions: Regions) -> None:
+    """Refuse negative, empty and duplicated regions."""
+    frame = pd.DataFrame({"chrom": regions.chrom, "start": regions.start, "end": regions.end})
+    problems = (
+        (regions.start < 0, "start before 0", "Coordinates are 0-based half-open."),
+        (regions.start >= regions.end, "have no length (start >= end)", "Coordinates are 0-based half-open."),
+        (frame.duplicated().to_numpy(), "occur twice", "Keep one of each."),
+    )
+    for wrong, what, help_text in problems:
+        if wrong.any():
+            at = np.flatnonzero(wrong)
+            raise InputError(f"{len(at):,} regions {what}, first {first(regions[at[:4]].names.tolist())}. {help_text}")
