@@ -1,0 +1,27 @@
+"""A registered MuData to batches of windows."""
+
+from ._fields import MuDataManager, default_modalities, setup_manager
+from ._loader import Batch, TokenSource, WindowBatches, WindowDataModule
+from ._scaling import Scaling, fit_scaling
+from ._table import Promoters, RegionTable, build_table
+from ._windows import Tokens, Windows, lay_tokens, prediction_windows, training_windows
+
+__all__ = [
+    "Batch",
+    "MuDataManager",
+    "Promoters",
+    "RegionTable",
+    "Scaling",
+    "TokenSource",
+    "Tokens",
+    "WindowBatches",
+    "WindowDataModule",
+    "Windows",
+    "build_table",
+    "default_modalities",
+    "fit_scaling",
+    "lay_tokens",
+    "prediction_windows",
+    "setup_manager",
+    "training_windows",
+]

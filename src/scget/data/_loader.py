@@ -1,0 +1,127 @@
+"""Windows to batches of tensors: the arrays are held once, on the device, and gathered there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ._scaling import Scaling
+from ._table import RegionTable
+from ._windows import Windows
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of the network takes.
+
+    ``tokens_brf`` features (0 where padded), ``center_br`` region centres in bp, ``pad_br`` True where there is no
+    region (None where all are), ``slot_brs`` promoter slot per region and strand (-1: none), ``row_b`` row positions.
+    """
+
+    tokens_brf: Tensor
+    center_br: Tensor
+    pad_br: Tensor | None
+    slot_brs: Tensor
+    row_b: Tensor
+
+
+class TokenSource(nn.Module):
+    """Features of all regions and rows, gathered by position; nothing of it is saved with the network."""
+
+    def __init__(self, table: RegionTable, scaling: Scaling, *, with_targets: bool = False) -> None:
+        super().__init__()
+        slot_ps = table.promoters.slot_of(len(table.regions))
+        arrays = {
+            "motif_pm": _with_blank(scaling.motifs(table)),
+            "channels_kpc": np.pad(scaling.channels(table), ((0, 0), (0, 1), (0, 0))),
+            "center_p": np.append(table.regions.centers, 0),
+            "slot_ps": np.concatenate([slot_ps, [[-1, -1]]]),
+        }
+        if with_targets:
+            target_kqo = scaling.targets(table)
+            blank = np.full_like(target_kqo[:, :1], np.nan)
+            arrays["target_kqo"] = np.concatenate([target_kqo, blank], axis=1)
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)), persistent=False)
+
+    def gather(self, row_b: Tensor, index_br: Tensor) -> Batch:
+        """Look up a batch of windows; position -1 is the blank row at the end of every array."""
+        pad_br = index_br < 0
+        channels_brc = self.channels_kpc[row_b[:, None], index_br]
+        return Batch(
+            tokens_brf=torch.cat([self.motif_pm[index_br], channels_brc], dim=-1),
+            center_br=self.center_p[index_br],
+            pad_br=pad_br if bool(pad_br.any()) else None,
+            slot_brs=self.slot_ps[index_br],
+            row_b=row_b,
+        )
+
+    def targets(self, batch: Batch) -> Tensor:
+        """Targets in the order of the network's outputs, (b, r, 4): level +, level -, deviation +, deviation -."""
+        return self._at_slots(batch)[..., :2].permute(0, 1, 3, 2).flatten(2)
+
+    def expression(self, batch: Batch) -> Tensor:
+        """The published target, (b, r, 2): log10(CPM + 1) per strand, 0 where no gene starts."""
+        return self._at_slots(batch)[..., 2].nan_to_num(0.0)
+
+    def _at_slots(self, batch: Batch) -> Tensor:
+        return self.target_kqo[batch.row_b[:, None, None], batch.slot_brs]
+
+
+def _with_blank(array: np.ndarray) -> np.ndarray:
+    return np.concatenate([array, np.zeros_like(array[:1])])
+
+
+class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
+    """Batches of windows as (row_b, index_br), in the order given by ``rng`` or, without it, in genome order."""
+
+    def __init__(self, windows: Windows, batch_size: int, *, rng: np.random.Generator | None = None) -> None:
+        order = np.arange(len(windows)) if rng is None else rng.permutation(len(windows))
+        self.windows = windows
+        self.parts = np.array_split(order, max(-(-len(order) // batch_size), 1)) if len(order) else []
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        which = self.parts[i]
+        return torch.from_numpy(self.windows.row_w[which]), torch.from_numpy(self.windows.regions(which))
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return (self[i] for i in range(len(self)))
+
+
+class WindowDataModule(lightning.LightningDataModule):
+    """Training windows redrawn each epoch from (seed, epoch); validation windows fixed.
+
+    Parameters
+    ----------
+    draw
+        Makes the windows of one epoch from a generator.
+    validation
+        Windows to validate on. None: no validation.
+    """
+
+    def __init__(
+        self, draw: Callable[[np.random.Generator], Windows], validation: Windows | None, batch_size: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.draw, self.validation, self.batch_size, self.seed = draw, validation, batch_size, seed
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Batches of the trainer's current epoch."""
+        epoch = self.trainer.current_epoch if self.trainer is not None else 0
+        rng = np.random.default_rng([self.seed, epoch])
+        return DataLoader(WindowBatches(self.draw(rng), self.batch_size, rng=rng), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]] | list[None]:
+        """Batches in genome order; an empty list, as Lightning wants it, where there are none."""
+        if self.validation is None:
+            return []
+        return DataLoader(WindowBatches(self.validation, self.batch_size), batch_size=None)

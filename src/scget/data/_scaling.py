@@ -1,0 +1,140 @@
+"""Raw scores and counts to the features and targets of the network, by numbers fitted on training rows only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy.stats import rankdata
+
+from scget._errors import InputError
+from scget.pp._regions import Regions
+
+from ._table import RegionTable
+
+N_QUANTILES = 4097  # resolution 1 / 4096 of the regions, linear between
+CHANNELS = ("accessibility", "accessibility fold over the training mean")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What was fitted on the training rows and travels with the model.
+
+    ``motif_m``: mean non-zero score per motif, the unit of motif features. ``quantile_q``: the mean distribution of
+    accessibility, to which every row is mapped, so that depth does not matter. ``accessibility_p`` at ``region_p``:
+    mean over training rows per region. ``expression_g`` of ``gene_g``: mean log10(CPM + 1) over training rows, NaN
+    where the gene was held out. ``level``: centre and scale of these means; ``deviation``: scale of the departures.
+    """
+
+    motif_m: np.ndarray
+    quantile_q: np.ndarray
+    region_p: np.ndarray
+    accessibility_p: np.ndarray
+    gene_g: np.ndarray
+    expression_g: np.ndarray
+    level: np.ndarray
+    deviation: np.ndarray
+
+    def motifs(self, table: RegionTable) -> np.ndarray:
+        """Motif features, (p, m) float32: 1 is a typical hit."""
+        scaled = table.motif_pm @ sp.diags(1 / self.motif_m.astype(np.float64))
+        return np.asarray(scaled.toarray() if sp.issparse(scaled) else scaled, dtype=np.float32)
+
+    def channels(self, table: RegionTable) -> np.ndarray:
+        """Accessibility and its fold over the training mean, (k, p, 2) float32; fold 0 for a region not known."""
+        depth_free_kp = np.stack([self._to_reference(c) for c in _relative(table.counts_kp)])
+        at = pd.Index(self.region_p).get_indexer(table.regions.names)
+        mean_p = np.where(at >= 0, self.accessibility_p[at], np.nan)
+        fold_kp = np.where(np.isfinite(mean_p), depth_free_kp - mean_p, 0.0)
+        return np.stack([depth_free_kp, fold_kp], axis=-1).astype(np.float32)
+
+    def share_known(self, regions: Regions) -> float:
+        """Share of regions with a training mean."""
+        return float((pd.Index(self.region_p).get_indexer(regions.names) >= 0).mean())
+
+    def expression(self, genes: np.ndarray) -> np.ndarray:
+        """Training mean of each gene, (g,); NaN for a gene not seen in training."""
+        at = pd.Index(self.gene_g).get_indexer(genes)
+        return np.where(at >= 0, self.expression_g[at], np.nan)
+
+    def targets(self, table: RegionTable) -> np.ndarray:
+        """Level, deviation (both standardised) and log10(CPM + 1) at each promoter slot, (k, q, 3); NaN: not known."""
+        if table.expression_kg is None:
+            raise InputError("training needs expression: the MuData has no RNA modality")
+        mean_g = self.expression(table.genes)
+        level_q = table.promoters.genes_to_slots(mean_g[None])[0]
+        deviation_kq = table.promoters.genes_to_slots(table.expression_kg - mean_g)
+        level_kq = np.broadcast_to((level_q - self.level[0]) / self.level[1], deviation_kq.shape)
+        expression_kq = table.promoters.genes_to_slots(table.expression_kg)
+        return np.stack([level_kq, deviation_kq / self.deviation[0], expression_kq], axis=-1).astype(np.float32)
+
+    def _to_reference(self, relative_p: np.ndarray) -> np.ndarray:
+        rank_p = (rankdata(relative_p) - 0.5) / len(relative_p)
+        return np.interp(rank_p, np.linspace(0, 1, N_QUANTILES), self.quantile_q)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Field name to array, to be saved."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def fit_scaling(
+    table: RegionTable, row_k: np.ndarray, region_p: np.ndarray, *, units: Scaling | None = None
+) -> Scaling:
+    """Fit on rows ``row_k`` (positions) and regions ``region_p`` (True where in training).
+
+    With ``units`` the unit of motifs and the reference of accessibility are taken from there, so that a network
+    that was trained before goes on seeing the same features; the means are taken anew.
+
+    Accessibility means are taken at every region: they are inputs, known for all chromosomes of the training rows.
+    Expression means only for genes with a promoter among the training regions.
+    """
+    relative_kp = _relative(table.counts_kp[row_k])
+    unit = Scaling(
+        motif_m=_mean_hit(table.motif_pm[region_p]) if units is None else units.motif_m,
+        quantile_q=_mean_distribution(relative_kp[:, region_p]) if units is None else units.quantile_q,
+        region_p=np.asarray(table.regions.names),
+        accessibility_p=np.zeros(len(table.regions)),
+        gene_g=table.genes,
+        expression_g=np.full(len(table.genes), np.nan),
+        level=np.array([0.0, 1.0]),
+        deviation=np.array([1.0]),
+    )
+    mean_p = np.mean([unit._to_reference(r) for r in relative_kp], axis=0)
+    parts = unit.arrays() | {"accessibility_p": mean_p}
+    if table.expression_kg is not None:
+        parts |= _fit_expression(table, row_k, region_p)
+    return Scaling(**parts)
+
+
+def _fit_expression(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray) -> dict[str, np.ndarray]:
+    pairs, expression_kg = table.promoters, table.expression_kg[row_k].astype(np.float64)
+    seen = np.zeros(len(table.genes), dtype=bool)
+    seen[pairs.gene_n[region_p[pairs.region_q[pairs.slot_n]]]] = True
+    mean_g = np.where(seen, expression_kg.mean(axis=0), np.nan)
+    departures = (expression_kg - mean_g)[:, seen]
+    return {
+        "expression_g": mean_g,
+        "level": np.array([mean_g[seen].mean(), max(mean_g[seen].std(), 1e-6)]) if seen.any() else np.array([0.0, 1.0]),
+        "deviation": np.array([max(departures.std(), 1e-6)]) if seen.any() else np.array([1.0]),
+    }
+
+
+def _relative(counts_kp: np.ndarray) -> np.ndarray:
+    """log(1 + count / mean count of the row): free of depth and of the number of regions."""
+    counts_kp = counts_kp.astype(np.float64)
+    return np.log1p(counts_kp / counts_kp.mean(axis=1, keepdims=True))
+
+
+def _mean_distribution(relative_kp: np.ndarray) -> np.ndarray:
+    """Quantiles, averaged over rows, in units of a typical open region."""
+    grid = np.linspace(0, 1, N_QUANTILES)
+    quantile_q = np.mean([np.quantile(r, grid) for r in relative_kp], axis=0)
+    return quantile_q / max(quantile_q[quantile_q > 0].mean() if quantile_q.any() else 0.0, 1e-6)
+
+
+def _mean_hit(motif_pm: np.ndarray | sp.csr_matrix) -> np.ndarray:
+    total = np.asarray(motif_pm.sum(axis=0, dtype=np.float64)).ravel()
+    hits = np.asarray((motif_pm != 0).sum(axis=0)).ravel()
+    return np.divide(total, hits, out=np.ones_like(total), where=hits > 0)

@@ -1,0 +1,171 @@
+"""A registered MuData as plain arrays: rows by name, regions in genome order, promoters many-to-many.
+
+Everything downstream indexes positions in this order; ``order_p`` leads back to the user's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from mudata import MuData
+
+from scget import _keys
+from scget._errors import InputError, first
+from scget.pp._regions import Regions, regions_of, sort_order
+
+STRAND_CODE = {"+": 0, "-": 1}
+
+
+@dataclass(frozen=True)
+class Promoters:
+    """Slots (a region and a strand) and the genes that start there, many-to-many.
+
+    ``region_q``, ``strand_q``: position of the region and strand (0 is +) of each slot; ``gene_n``, ``slot_n``: pairs.
+    """
+
+    region_q: np.ndarray
+    strand_q: np.ndarray
+    gene_n: np.ndarray
+    slot_n: np.ndarray
+    n_genes: int
+
+    def genes_to_slots(self, values_kg: np.ndarray) -> np.ndarray:
+        """Mean over the genes of each slot that have a number: (k, g) to (k, q); NaN where none has."""
+        return _mean_over(values_kg, self.gene_n, self.slot_n, len(self.region_q))
+
+    def slots_to_genes(self, values_kq: np.ndarray) -> np.ndarray:
+        """Mean over the slots of each gene: (k, q) to (k, g); NaN for a gene without a promoter."""
+        return _mean_over(values_kq, self.slot_n, self.gene_n, self.n_genes)
+
+    def slot_of(self, n_regions: int) -> np.ndarray:
+        """Slot at each region and strand, (n_regions, 2); -1 where there is none."""
+        slot_ps = np.full((n_regions, 2), -1, dtype=np.int64)
+        slot_ps[self.region_q, self.strand_q] = np.arange(len(self.region_q))
+        return slot_ps
+
+
+@dataclass(frozen=True)
+class RegionTable:
+    """All that the network may see or must predict."""
+
+    rows: np.ndarray
+    regions: Regions
+    order_p: np.ndarray
+    chroms: np.ndarray
+    chrom_p: np.ndarray
+    counts_kp: np.ndarray
+    motif_pm: np.ndarray | sp.csr_matrix
+    motifs: np.ndarray
+    genes: np.ndarray
+    promoters: Promoters
+    expression_kg: np.ndarray | None
+
+    @property
+    def is_promoter_p(self) -> np.ndarray:
+        """True where a gene starts."""
+        flags = np.zeros(len(self.regions), dtype=bool)
+        flags[self.promoters.region_q] = True
+        return flags
+
+    def row_positions(self, names: list[str] | None) -> np.ndarray:
+        """Positions of rows by name; all where None."""
+        return positions(self.rows, names, "row") if names is not None else np.arange(len(self.rows))
+
+    def on_chroms(self, names: list[str] | tuple[str, ...]) -> np.ndarray:
+        """True for the regions on the chromosomes named."""
+        return np.isin(self.chrom_p, positions(self.chroms, list(names), "chromosome"))
+
+
+def positions(known: np.ndarray, names: list[str], what: str) -> np.ndarray:
+    """Where ``names`` stand in ``known``; :class:`InputError` for a name that does not."""
+    import difflib
+
+    at = pd.Index(known).get_indexer(names)
+    if (at < 0).any():
+        missing = [n for n, i in zip(names, at, strict=True) if i < 0]
+        folded = {str(k).lower().replace("_", " "): str(k) for k in known}
+        near = difflib.get_close_matches(missing[0].lower().replace("_", " "), list(folded), 1)
+        hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
+        raise InputError(f"no {what} {first(missing)}; there are {first(list(known), 5)}.{hint}")
+    return at
+
+
+def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
+    """Read a MuData that passed ``setup_mudata`` into arrays.
+
+    Parameters
+    ----------
+    mdata
+        One row per sample; rows of the modalities are matched by name.
+    setup
+        ``modalities``, ``atac_layer``, ``rna_layer`` as given to ``setup_mudata``.
+    """
+    atac = mdata[setup["modalities"]["atac_layer"]]
+    rna = mdata.mod.get(setup["modalities"]["rna_layer"])
+    regions = regions_of(atac)
+    order_p = sort_order(regions)
+    regions = regions[order_p]
+    chrom_p, chroms = pd.factorize(regions.chrom)  # in order of appearance: genome order
+    annotation = atac.uns[_keys.PEAK_ANNOTATION]
+    genes = np.asarray(rna.var_names if rna is not None else pd.unique(annotation["gene"]), dtype=object)
+    return RegionTable(
+        rows=np.asarray(atac.obs_names, dtype=object),
+        regions=regions,
+        order_p=order_p,
+        chroms=np.asarray(chroms, dtype=object),
+        chrom_p=chrom_p,
+        counts_kp=_dense(_layer(atac, setup["atac_layer"]))[:, order_p],
+        motif_pm=_rows_of(atac.varm[_keys.MOTIF_SCORES], order_p),
+        motifs=np.asarray(atac.uns[_keys.MOTIF_NAMES], dtype=object),
+        genes=genes,
+        promoters=_promoters(annotation, regions, genes),
+        expression_kg=None if rna is None else _log_cpm(rna, setup["rna_layer"], atac.obs_names),
+    )
+
+
+def _promoters(annotation: pd.DataFrame, regions: Regions, genes: np.ndarray) -> Promoters:
+    region_n = pd.Index(regions.names).get_indexer(annotation["region"])
+    gene_n = pd.Index(genes).get_indexer(annotation["gene"])
+    strand_n = annotation["strand"].map(STRAND_CODE).to_numpy()
+    here = (region_n >= 0) & (gene_n >= 0)
+    if not here.any():
+        raise InputError(
+            f"none of the {len(annotation)} promoters lies in these regions and genes, first "
+            f"{first(annotation['region'])}; run scget.pp.promoters(mdata, annotation=...) on this MuData"
+        )
+    pairs = np.unique(np.stack([2 * region_n[here] + strand_n[here].astype(int), gene_n[here]], axis=1), axis=0)
+    slots, slot_n = np.unique(pairs[:, 0], return_inverse=True)
+    return Promoters(slots // 2, slots % 2, pairs[:, 1], slot_n, len(genes))
+
+
+def _log_cpm(rna: Any, layer: str | None, row_names: pd.Index) -> np.ndarray:
+    """log10(counts per million + 1), rows in the order of ``row_names``."""
+    counts_kg = _dense(_layer(rna, layer)[rna.obs_names.get_indexer(row_names)]).astype(np.float64)
+    return np.log10(counts_kg / counts_kg.sum(axis=1, keepdims=True) * 1e6 + 1).astype(np.float32)
+
+
+def _mean_over(values: np.ndarray, source_n: np.ndarray, target_n: np.ndarray, n_targets: int) -> np.ndarray:
+    taken = values[:, source_n].astype(np.float64)
+    known = np.isfinite(taken)
+    join = sp.csr_matrix((np.ones(len(target_n)), (np.arange(len(target_n)), target_n)), (len(target_n), n_targets))
+    count = known.astype(np.float64) @ join
+    total = np.where(known, taken, 0.0) @ join
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _layer(adata: Any, layer: str | None) -> Any:
+    return adata.X if layer is None else adata.layers[layer]
+
+
+def _dense(matrix: Any) -> np.ndarray:
+    return np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix, dtype=np.float32)
+
+
+def _rows_of(matrix: Any, order_p: np.ndarray) -> np.ndarray | sp.csr_matrix:
+    if sp.issparse(matrix):
+        return sp.csr_matrix(matrix)[order_p].astype(np.float32)
+    return np.asarray(matrix, dtype=np.float32)[order_p]
