@@ -1,0 +1,5 @@
+"""Small data with a known answer."""
+
+from ._simulated import Simulated, simulated
+
+__all__ = ["Simulated", "simulated"]

@@ -1,0 +1,6 @@
+"""The object a person holds."""
+
+from ._get import GET
+from ._infer import Attribution
+
+__all__ = ["GET", "Attribution"]

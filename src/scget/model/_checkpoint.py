@@ -1,0 +1,176 @@
+"""A model on disk: tensors in safetensors, everything else in JSON, a sha256 between them. No code is ever run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import scget
+from scget._errors import CheckpointError, InputError, first
+from scget.data import Scaling
+
+from ._fit import HoldOut
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from ._get import GET
+
+FORMAT = 1
+WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+_TEXT = ("region_p", "gene_g")  # fields of Scaling that hold names
+
+
+def write(
+    folder: Path, state: dict[str, Tensor], scaling: Scaling | None, description: dict[str, Any], *, overwrite: bool
+) -> None:
+    """Write beside ``folder`` and rename, so that a killed save leaves the old model or none."""
+    if folder.exists() and not overwrite:
+        raise FileExistsError(f"{folder} exists; pass overwrite=True to replace it")
+    tensors = {f"module.{name}": t.detach().cpu().contiguous() for name, t in state.items()}
+    for name, array in ({} if scaling is None else scaling.arrays()).items():
+        tensors[f"scaling.{name}"] = _text_to_tensor(array) if name in _TEXT else torch.from_numpy(np.array(array))
+    weights = save(tensors)
+    description = {"format": FORMAT, **description, "sha256": hashlib.sha256(weights).hexdigest()}
+    fresh = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+    fresh.mkdir(parents=True)
+    try:
+        for name, content in ((WEIGHTS, weights), (DESCRIPTION, json.dumps(description, indent=1).encode())):
+            with open(fresh / name, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        old = folder.with_name(f"{folder.name}.old-{os.getpid()}")
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def read(folder: Path) -> tuple[dict[str, Tensor], Scaling | None, dict[str, Any]]:
+    """Read and check what :func:`write` wrote; :class:`CheckpointError` for anything else."""
+    description = _read_description(folder)
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} cannot be read ({error.strerror}); copy the whole folder") from error
+    if hashlib.sha256(weights).hexdigest() != description.get("sha256"):
+        raise CheckpointError(
+            f"sha256 of {folder / WEIGHTS} differs from {DESCRIPTION}: damaged or changed, copy it again"
+        )
+    try:
+        tensors = load(weights)
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} is not a whole safetensors file ({error})") from error
+    state = {n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")}
+    fitted = {n.removeprefix("scaling."): t for n, t in tensors.items() if n.startswith("scaling.")}
+    arrays = {n: _tensor_to_text(t) if n in _TEXT else t.numpy() for n, t in fitted.items()}
+    try:
+        return state, Scaling(**arrays) if arrays else None, description
+    except TypeError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} lacks fitted scales ({error})") from error
+
+
+def describe(model: GET) -> dict[str, Any]:
+    """Everything of a model but its tensors, as plain lists, strings and numbers."""
+    history = model.history_ or {}
+    return {
+        "scget": scget.__version__,
+        "torch": torch.__version__,
+        "init": model.init_params_["non_kwargs"],
+        "setup": model.registry["setup_args"],
+        "motifs": None if model.motifs is None else [str(m) for m in model.motifs],
+        "n_motifs": model.config.n_motifs,
+        "trained": model.is_trained_,
+        "holdout": None if model.holdout is None else model.holdout.asdict(),
+        "history": {name: [float(x) for x in table[name]] for name, table in history.items()},
+    }
+
+
+def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
+    """The model that was saved in ``folder``, attached to ``mdata`` or to no data."""
+    state, scaling, description = read(folder)
+    try:
+        setup, init = description["setup"], description["init"]
+        n_motifs = int(description["n_motifs"])
+        if mdata is not None:
+            cls.setup_mudata(mdata, **setup)
+            model = cls(mdata, **init)
+        else:
+            model = cls(registry=_registry(cls.__name__, setup, n_motifs), **init)
+        model.holdout = None if description["holdout"] is None else HoldOut(**description["holdout"])
+        model.motifs = None if description["motifs"] is None else np.array(description["motifs"], dtype=object)
+        model.is_trained_ = bool(description["trained"])
+        model.history_ = {name: pd.DataFrame({name: values}) for name, values in description["history"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{folder / DESCRIPTION} is not as save() writes it ({error!r})") from error
+    if model.config.n_motifs != n_motifs:
+        raise InputError(f"the model was trained with {n_motifs} motifs, the data have {model.config.n_motifs}")
+    load_state(model.module, state)
+    model.scaling = scaling
+    return model
+
+
+def _registry(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]:
+    """What scvi-tools needs to know of a model without data."""
+    fields = {"motifs": {"data_registry": {}, "state_registry": {}, "summary_stats": {"n_motifs": n_motifs}}}
+    names = {"model_name": name, "setup_method_name": "setup_mudata", "setup_args": setup}
+    return {**names, "field_registries": fields}
+
+
+def load_state(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
+    """Fill ``module``, strict in names and shapes."""
+    own = module.state_dict()
+    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    if missing or extra:
+        raise CheckpointError(
+            f"{len(missing)} tensors missing ({first(missing, 5)}), {len(extra)} unexpected ({first(extra, 5)})"
+        )
+    wrong = [n for n in own if own[n].shape != state[n].shape]
+    if wrong:
+        raise CheckpointError(
+            f"{len(wrong)} tensors of another shape, first {wrong[0]}: {tuple(state[wrong[0]].shape)}"
+        )
+    module.load_state_dict(state)
+
+
+def digest(state: dict[str, Tensor]) -> str:
+    """First 16 hex digits of the sha256 of the weights; names a model in results."""
+    return hashlib.sha256(save({n: t.detach().cpu().contiguous() for n, t in state.items()})).hexdigest()[:16]
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text())
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder / DESCRIPTION} cannot be read ({error.strerror}); is this a folder of GET.save?"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{folder / DESCRIPTION} is not JSON ({error}); copy it again") from error
+    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
+        raise CheckpointError(f"{folder / DESCRIPTION} does not describe a scget model")
+    if description["format"] > FORMAT:
+        raise CheckpointError(f"format {description['format']}, this scget reads up to {FORMAT}: upgrade scget")
+    return description
+
+
+def _text_to_tensor(names: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.frombuffer("\n".join(map(str, names)).encode(), dtype=np.uint8).copy())
+
+
+def _tensor_to_text(content: Tensor) -> np.ndarray:
+    return np.array(content.numpy().tobytes().decode().split("\n"), dtype=object)

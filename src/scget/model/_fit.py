@@ -1,0 +1,163 @@
+"""What a model is trained on and what it never sees; the run itself is scvi-tools' TrainRunner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scvi.train import TrainRunner
+
+from scget._errors import InputError, first
+from scget.data import RegionTable, TokenSource, WindowDataModule, Windows, fit_scaling, lay_tokens, training_windows
+
+if TYPE_CHECKING:
+    from ._get import GET
+
+
+@dataclass(frozen=True)
+class HoldOut:
+    """What training never saw, and what it did see: names of rows and chromosomes."""
+
+    obs: list[str]
+    chroms: list[str]
+    seen_obs: list[str]
+    seen_chroms: list[str]
+
+    def asdict(self) -> dict[str, list[str]]:
+        """Plain lists, for JSON and ``uns``."""
+        return asdict(self)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's generators here and put them back afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def fit(
+    model: GET,
+    make_plan: Callable[..., Any],
+    max_epochs: int,
+    *,
+    supervised: bool,
+    holdout_obs: Sequence[str] | None = None,
+    holdout_chroms: Sequence[str] | None = None,
+    validation_chroms: Sequence[str] = (),
+    batch_size: int = 32,
+    early_stopping: bool = False,
+    plan_kwargs: dict[str, Any] | None = None,
+    **trainer_kwargs: Any,
+) -> None:
+    """Train ``model.module`` in place with ``make_plan(source, **plan_kwargs)``; arguments as ``GET.train``."""
+    if early_stopping and not validation_chroms:
+        raise InputError("early_stopping needs validation_chroms=[...]: what is held out is never looked at")
+    table = model.table()
+    if supervised and table.expression_kg is None:
+        raise InputError("train() needs expression: the MuData has no RNA modality. Use pretrain(), or add 'rna'")
+    inherited = {"obs": [], "chroms": []} if model.holdout is None else model.holdout.asdict()
+    obs = inherited["obs"] if holdout_obs is None else holdout_obs
+    chroms = inherited["chroms"] if holdout_chroms is None else holdout_chroms
+    row_k, region_p, holdout = split(table, obs, chroms, model.holdout)
+    watched_p = region_p & table.on_chroms(_names(validation_chroms=validation_chroms))
+    region_p = region_p & ~watched_p
+    wanted_p = table.is_promoter_p if supervised and model.config.deviation else None
+    data = _windows(model, table, row_k, (region_p, watched_p), wanted_p, batch_size)
+    model.scaling = fit_scaling(table, row_k, region_p, units=model.scaling)
+    model.motifs = table.motifs
+    with seeded(model.seed):
+        source = TokenSource(table, model.scaling, with_targets=supervised)
+        TrainRunner(
+            model,
+            training_plan=make_plan(source, **(plan_kwargs or {})),
+            data_splitter=data,
+            max_epochs=max_epochs,
+            **_trainer_arguments(early_stopping, watched_p.any(), trainer_kwargs),
+        )()
+    model.holdout = merge(model.holdout, holdout)
+
+
+def _windows(
+    model: GET,
+    table: RegionTable,
+    row_k: np.ndarray,
+    shown: tuple[np.ndarray, np.ndarray],
+    wanted_p: np.ndarray | None,
+    batch_size: int,
+) -> WindowDataModule:
+    """Training windows on the regions ``shown[0]``, validation windows on ``shown[1]``."""
+
+    def lay(region_p: np.ndarray) -> Callable[[np.random.Generator | None], Windows]:
+        tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, region_p, closed=model.closed)
+        step = max(model.window // 2, 1)
+        return lambda rng: training_windows(tokens, model.window, step, rng=rng, wanted_p=wanted_p)
+
+    draw = lay(shown[0])
+    if not len(draw(None)):
+        raise InputError("0 training windows: no region with counts or promoters is left. Hold out less.")
+    validation = lay(shown[1])(None) if shown[1].any() else None
+    return WindowDataModule(draw, validation, batch_size, model.seed)
+
+
+def _trainer_arguments(early_stopping: bool, watched: bool, given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of scvi's Trainer: windows redrawn each epoch, the caller's list of callbacks left alone."""
+    arguments = {
+        "early_stopping": early_stopping,
+        "early_stopping_monitor": "validation_loss",
+        "check_val_every_n_epoch": 1 if watched else None,
+        "reload_dataloaders_every_n_epochs": 1,
+        "gradient_clip_val": 1.0,
+        **given,
+    }
+    return arguments | {"callbacks": list(given.get("callbacks") or [])}
+
+
+def split(
+    table: RegionTable, obs: Sequence[str], chroms: Sequence[str], before: HoldOut | None
+) -> tuple[np.ndarray, np.ndarray, HoldOut]:
+    """Rows (positions) and regions (flags) to train on, and the record of it.
+
+    ``before`` is what an earlier training of the same network held out: nothing it saw may be held out now.
+    """
+    obs, chroms = _names(holdout_obs=obs), _names(holdout_chroms=chroms)
+    held_k = table.row_positions(obs)
+    row_k = np.setdiff1d(np.arange(len(table.rows)), held_k)
+    region_p = ~table.on_chroms(chroms)
+    if not len(row_k) or not region_p.any():
+        raise InputError(
+            f"held out everything: {len(row_k)} rows and {region_p.sum()} regions are left to train on. Hold out less."
+        )
+    seen_chroms = [c for c in map(str, table.chroms) if c not in set(chroms)]
+    record = HoldOut(obs, chroms, [*map(str, table.rows[row_k])], seen_chroms)
+    if before is not None:
+        seen = sorted(set(before.seen_obs) & set(record.obs)) + sorted(set(before.seen_chroms) & set(record.chroms))
+        if seen:
+            raise InputError(
+                f"{first(seen)} cannot be held out now: this model was already (pre)trained on them. Give pretrain() "
+                "the same holdout_obs and holdout_chroms, or start from a new model."
+            )
+    return row_k, region_p, record
+
+
+def merge(before: HoldOut | None, now: HoldOut) -> HoldOut:
+    """What neither training saw is held out; what either saw is seen."""
+    if before is None:
+        return now
+    seen_obs = sorted({*before.seen_obs, *now.seen_obs})
+    seen_chroms = sorted({*before.seen_chroms, *now.seen_chroms})
+    held_obs = [n for n in dict.fromkeys([*before.obs, *now.obs]) if n not in seen_obs]
+    held_chroms = [n for n in dict.fromkeys([*before.chroms, *now.chroms]) if n not in seen_chroms]
+    return HoldOut(held_obs, held_chroms, seen_obs, seen_chroms)
+
+
+def _names(**argument: Sequence[str]) -> list[str]:
+    """The one argument as a list; a bare text would be read letter by letter."""
+    ((name, value),) = argument.items()
+    if isinstance(value, str):
+        raise InputError(f"{name}={value!r} is one text; a list is needed: {name}=[{value!r}]")
+    return [str(v) for v in value]

@@ -1,0 +1,304 @@
+"""The model a person holds: set up, (pre)train, predict, attribute, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rich.pretty  # noqa: F401  scvi 1.4's view_anndata_setup uses it without importing it
+import torch
+from mudata import MuData
+from scvi.model._utils import parse_device_args
+from scvi.model.base import BaseModelClass
+
+from scget._errors import InputError, first
+from scget.data import RegionTable, Scaling, build_table, default_modalities, setup_manager
+from scget.data._scaling import CHANNELS
+from scget.data._table import positions
+from scget.module import ExpressionNet, GETConfig, MaskedNet
+from scget.train import ExpressionPlan, MaskedPlan
+
+from . import _checkpoint
+from ._fit import HoldOut, fit, seeded
+from ._infer import Attribution, SlotPrediction, attribute_genes, predict_slots, prepare, to_expression
+from ._setup import check_setup, with_motifs
+
+
+class GET(BaseModelClass):
+    """General Expression Transformer: expression from accessibility and motifs (doi 10.1038/s41586-024-08391-z).
+
+    Parameters
+    ----------
+    mdata
+        Registered with :meth:`setup_mudata`; a row is a sample.
+    width, n_layers, n_heads, drop_path
+        Size of the network, see :class:`scget.module.GETConfig`; the defaults are the published ones, for a GPU.
+    deviation
+        Predict the departure from the training mean of each gene, and a level for genes without one. False: the
+        published target, expression itself.
+    distance_bias
+        Let attention fall with genomic distance.
+    window
+        Regions per window.
+    closed
+        Which regions without counts a row still shows: ``"promoters"``, ``"drop"`` (published) or ``"keep"`` (all).
+    seed
+        Of the first weights, the windows and the training.
+
+    Examples
+    --------
+    >>> scget.model.GET.setup_mudata(pb)
+    >>> model = scget.model.GET(pb, width=64, n_layers=2, n_heads=4)
+    >>> model.train(max_epochs=10, holdout_obs=["B"], holdout_chroms=["chr10"])
+    """
+
+    def __init__(
+        self,
+        mdata: MuData | None = None,
+        registry: dict[str, Any] | None = None,
+        *,
+        width: int = 768,
+        n_layers: int = 12,
+        n_heads: int = 12,
+        drop_path: float = 0.1,
+        deviation: bool = True,
+        distance_bias: bool = True,
+        window: int = 200,
+        closed: str = "promoters",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(mdata, registry)
+        if closed not in ("drop", "promoters", "keep") or window < 1:
+            raise InputError(f"closed={closed!r}, window={window}: 'promoters', 'drop' or 'keep', and at least 1 region")
+        self.config = GETConfig(
+            n_motifs=self.summary_stats["n_motifs"],
+            n_channels=len(CHANNELS),
+            width=width,
+            n_layers=n_layers,
+            n_heads=n_heads,
+            drop_path=drop_path,
+            deviation=deviation,
+            distance_bias=distance_bias,
+        )
+        self.window, self.closed, self.seed = window, closed, seed
+        self.scaling: Scaling | None = None
+        self.holdout: HoldOut | None = None
+        self.motifs: np.ndarray | None = None
+        with seeded(seed):
+            self.module = ExpressionNet(self.config)
+        self.module.eval()
+        self.init_params_ = self._get_init_params(locals())
+
+    @classmethod
+    def setup_mudata(
+        cls,
+        mdata: MuData,
+        atac_layer: str | None = None,
+        rna_layer: str | None = None,
+        modalities: dict[str, str] | None = None,
+    ) -> None:
+        """Check a MuData and register where its counts are.
+
+        Parameters
+        ----------
+        mdata
+            Modality ``atac`` (rows x regions, raw counts, motif scores, promoters) and, for training, ``rna`` (rows x
+            genes, raw counts). Rows are paired by name, regions may be in any order.
+        atac_layer, rna_layer
+            Layers with the raw counts. None: ``X``.
+        modalities
+            Other modality names, as ``{"atac_layer": "peaks", "rna_layer": "gex"}``.
+
+        Raises
+        ------
+        InputError
+            Saying what was found, what is needed and what to do; ``mdata`` is unchanged.
+        """
+        args = cls._get_setup_method_args(**locals())
+        modalities = default_modalities() | (modalities or {})
+        cls._create_modalities_attr_dict(modalities, args)  # refuses unknown keys
+        args["setup_args"]["modalities"] = modalities
+        check_setup(mdata, args["setup_args"])
+        cls.register_manager(setup_manager(mdata, args))
+
+    @classmethod
+    def setup_anndata(cls, *args: Any, **kwargs: Any) -> None:
+        """Not for AnnData: use :meth:`setup_mudata`."""
+        raise NotImplementedError("GET reads two modalities: make a MuData and use setup_mudata(mdata)")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network stands."""
+        return self.module.cls_token.device
+
+    def pretrain(self, max_epochs: int = 50, *, mask_ratio: float = 0.5, **kwargs: Any) -> None:
+        """Learn to fill in hidden regions; needs no RNA.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training windows.
+        mask_ratio
+            Share of regions hidden.
+        **kwargs
+            As for :meth:`train`; give the same ``holdout_obs`` and ``holdout_chroms``, so that nothing held out is
+            seen here either.
+        """
+        with seeded(self.seed):
+            net = MaskedNet(self.module)
+        fit(self, partial(MaskedPlan, net, mask_ratio=mask_ratio), max_epochs, supervised=False, **kwargs)
+        self.is_trained_ = False  # it cannot predict expression yet
+
+    def train(
+        self,
+        max_epochs: int = 50,
+        *,
+        holdout_obs: Sequence[str] | None = None,
+        holdout_chroms: Sequence[str] | None = None,
+        validation_chroms: Sequence[str] = (),
+        batch_size: int = 32,
+        accelerator: str = "auto",
+        devices: int | list[int] | str = "auto",
+        early_stopping: bool = False,
+        plan_kwargs: dict[str, Any] | None = None,
+        **trainer_kwargs: Any,
+    ) -> None:
+        """Learn expression from the rows and chromosomes that are not held out; goes on from what was learnt before.
+
+        Parameters
+        ----------
+        max_epochs
+            Passes over the training windows, which shift by up to half a step each epoch.
+        holdout_obs, holdout_chroms
+            Rows and chromosomes that training never sees, in no form. None: those of an earlier ``pretrain``.
+        validation_chroms
+            Chromosomes on which the loss is watched (``history["validation_loss"]``) and which are not trained on
+            either. Needed for ``early_stopping``; what is held out is never looked at.
+        batch_size
+            Windows per step.
+        accelerator, devices, early_stopping, plan_kwargs, **trainer_kwargs
+            As in scvi-tools; ``plan_kwargs`` takes ``lr``, ``weight_decay``, ``warmup``.
+
+        Raises
+        ------
+        InputError
+            If a name is unknown, everything is held out, or something is held out that was trained on before.
+        TrainingError
+            If the loss stops being a number.
+        """
+        chosen = {k: v for k, v in locals().items() if k not in ("self", "max_epochs", "trainer_kwargs")}
+        fit(self, partial(ExpressionPlan, self.module), max_epochs, supervised=True, **chosen, **trainer_kwargs)
+
+    def predict(
+        self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
+    ) -> pd.DataFrame:
+        """Predict expression.
+
+        Parameters
+        ----------
+        mdata
+            Other data with the same motifs; ATAC alone will do. None: the data of the model.
+        rows
+            Names of rows. None: all.
+        batch_size
+            Windows at a time; does not change the result.
+
+        Returns
+        -------
+        rows x genes, log10(CPM + 1); NaN for a gene without a promoter region.
+        """
+        table, prediction = self.predict_slots(mdata, rows=rows, batch_size=batch_size)
+        at = table.row_positions(None if rows is None else list(rows))
+        return pd.DataFrame(prediction.genes_kg[at], index=table.rows[at], columns=table.genes)
+
+    def predict_slots(
+        self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
+    ) -> tuple[RegionTable, SlotPrediction]:
+        """As :meth:`predict`, per promoter slot (region and strand) beside per gene, with the table that names them."""
+        table = self.table(mdata)
+        source, windows = prepare(self, table, rows)
+        shape_kq = (len(table.rows), len(table.promoters.region_q))
+        out_kqo = predict_slots(self.module, source, windows, shape_kq, batch_size)
+        return table, to_expression(out_kqo, table, self.scaling)
+
+    def attribute(
+        self,
+        mdata: MuData | None = None,
+        *,
+        genes: Sequence[str] | None = None,
+        rows: Sequence[str] | None = None,
+        batch_size: int = 32,
+        top: int = 50,
+    ) -> Attribution:
+        """Say which motifs and regions predictions rest on: gradient x input of each gene's own prediction.
+
+        Parameters
+        ----------
+        mdata, rows, batch_size
+            As for :meth:`predict`.
+        genes
+            Names of genes. None: all that have a promoter region.
+        top
+            Regions kept per row and gene, the strongest.
+        """
+        table = self.table(mdata)
+        source, windows = prepare(self, table, rows)
+        with_promoter = np.unique(table.promoters.gene_n)
+        gene_g = with_promoter if genes is None else positions(table.genes, list(genes), "gene")
+        without = np.setdiff1d(gene_g, with_promoter)
+        if len(without):
+            raise InputError(f"{len(without)} genes have no promoter region, first {first(table.genes[without])}")
+        row_k = table.row_positions(None if rows is None else list(rows))
+        return attribute_genes(
+            self.module, source, windows, table, self.scaling, row_k, gene_g, batch_size=batch_size, top=top
+        )
+
+    def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model as a folder: ``weights.safetensors`` and ``model.json``, whole or not at all.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        overwrite
+            Replace a folder that is there.
+        """
+        state = self.module.state_dict()
+        _checkpoint.write(Path(dir_path), state, self.scaling, _checkpoint.describe(self), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, dir_path: str | Path, mdata: MuData | None = None, *, accelerator: str = "auto") -> GET:
+        """Read a model that :meth:`save` wrote; no code in it is run.
+
+        Parameters
+        ----------
+        dir_path
+            The folder.
+        mdata
+            Data to attach, with the same motifs; set up as the training data were. None: give it to ``predict``.
+        accelerator
+            Where to put the network: ``"cpu"``, ``"gpu"``, ``"auto"``.
+
+        Raises
+        ------
+        CheckpointError
+            If the folder is damaged, foreign, or newer than this scget.
+        """
+        model = _checkpoint.restore(cls, Path(dir_path), mdata)
+        _, _, device = parse_device_args(accelerator=accelerator, devices="auto", return_device="torch")
+        model.to_device(device)
+        return model
+
+    def table(self, mdata: MuData | None = None) -> RegionTable:
+        """Data as the model reads them: regions in genome order, motifs in the model's order."""
+        if mdata is None and self.adata is None:
+            raise RuntimeError("this model was loaded without data; pass mdata=")
+        setup = self.registry["setup_args"]
+        mdata = self.adata if mdata is None else mdata
+        check_setup(mdata, setup)
+        table = build_table(mdata, setup)
+        return table if self.motifs is None else with_motifs(table, self.motifs)

@@ -1,0 +1,237 @@
+"""A trained network to numbers per promoter and per gene: predictions and gradients, batch by batch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from scget._errors import ScgetWarning
+from scget.data import RegionTable, Scaling, TokenSource, WindowBatches, Windows, lay_tokens, prediction_windows
+from scget.module import ExpressionNet
+
+if TYPE_CHECKING:
+    from ._get import GET
+
+LEVEL, DEVIATION = 0, 1
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What predictions rest on, by gradient x input.
+
+    Parameters
+    ----------
+    motifs
+        Row name to a genes x motifs table, signed, in log10(CPM + 1).
+    links
+        Table row, gene, region, distance (bp from the TSS region's centre, negative upstream), score (share of the
+        gene's total, 0 to 1), signed (log10(CPM + 1)), strongest first within row and gene.
+    """
+
+    motifs: dict[str, pd.DataFrame]
+    links: pd.DataFrame
+
+
+def prepare(model: GET, table: RegionTable, rows: Sequence[str] | None) -> tuple[TokenSource, Windows]:
+    """Features on the network's device, and the windows that cover every promoter of ``rows``."""
+    if not model.is_trained_:
+        raise RuntimeError("this model has not learnt expression yet: train() or load() first")
+    known = model.scaling.share_known(table.regions)
+    if known < 0.5:
+        warnings.warn(
+            f"only {known:.0%} of the regions are among those of training; for the others the fold over the training "
+            "mean is taken as 0. Count fragments in the training regions for better predictions.",
+            ScgetWarning,
+            stacklevel=4,
+        )
+    row_k = table.row_positions(None if rows is None else list(rows))
+    every_p = np.ones(len(table.regions), dtype=bool)
+    tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, every_p, closed=model.closed)
+    model.module.eval()
+    source = TokenSource(table, model.scaling).to(model.device)
+    return source, prediction_windows(tokens, model.window, table.is_promoter_p)
+
+
+@torch.inference_mode()
+def predict_slots(
+    net: ExpressionNet, source: TokenSource, windows: Windows, shape_kq: tuple[int, int], batch_size: int
+) -> np.ndarray:
+    """Network outputs at each promoter slot, (k, q, o): o = (level, deviation), or (expression,); NaN: no token.
+
+    ``source`` and ``net`` stand on one device.
+    """
+    n_out = net.config.n_outputs // 2
+    out_kqo = np.full((*shape_kq, n_out), np.nan, dtype=np.float64)
+    done = 0
+    for row_b, index_br in _shown(WindowBatches(windows, batch_size), "predict"):
+        low, high = np.searchsorted(windows.focus_window_n, [done, done + len(row_b)])
+        which = windows.focus_window_n[low:high] - done
+        token = windows.focus_token_n[low:high]
+        batch = source.gather(row_b.to(source.center_p.device), index_br.to(source.center_p.device))
+        out_bro = net(batch.tokens_brf, batch.center_br, batch.pad_br)
+        out_nos = out_bro[which, token].view(len(which), n_out, 2).double().cpu().numpy()
+        slot_ns = batch.slot_brs[which, token].cpu().numpy()
+        for strand in (0, 1):
+            has = slot_ns[:, strand] >= 0
+            out_kqo[row_b.numpy()[which[has]], slot_ns[has, strand]] = out_nos[has, :, strand]
+        done += len(row_b)
+    return out_kqo
+
+
+@dataclass(frozen=True)
+class SlotPrediction:
+    """Network outputs in log10(CPM + 1): at promoter slots (k, q) and at genes (k, g)."""
+
+    slots_kq: np.ndarray
+    genes_kg: np.ndarray
+
+
+def to_expression(out_kqo: np.ndarray, table: RegionTable, scaling: Scaling) -> SlotPrediction:
+    """Add the deviation to the training mean or, for a gene never seen, to the predicted level; at least 0."""
+    pairs = table.promoters
+    if out_kqo.shape[-1] == 1:
+        return SlotPrediction(out_kqo[..., 0], pairs.slots_to_genes(out_kqo[..., 0]))
+    level_kq = scaling.level[0] + scaling.level[1] * out_kqo[..., LEVEL]
+    deviation_kq = scaling.deviation[0] * out_kqo[..., DEVIATION]
+    mean_g = scaling.expression(table.genes)
+    mean_q = pairs.genes_to_slots(mean_g[None])[0]
+    base_kq = np.where(np.isfinite(mean_q), mean_q, level_kq)
+    base_kg = np.where(np.isfinite(mean_g), mean_g, pairs.slots_to_genes(level_kq))
+    genes_kg = base_kg + pairs.slots_to_genes(deviation_kq)
+    return SlotPrediction(np.maximum(base_kq + deviation_kq, 0), np.maximum(genes_kg, 0))
+
+
+def attribute_genes(
+    net: ExpressionNet,
+    source: TokenSource,
+    windows: Windows,
+    table: RegionTable,
+    scaling: Scaling,
+    row_k: np.ndarray,
+    gene_g: np.ndarray,
+    *,
+    batch_size: int,
+    top: int,
+) -> Attribution:
+    """Gradient x input of each gene's own prediction, averaged over its promoters as the prediction is.
+
+    ``windows`` are those the predictions were read from, so that what is explained is what was predicted.
+    """
+    jobs = _jobs(windows, table, row_k, gene_g)
+    weight_bo = _output_weights(net, table, scaling, jobs, source.center_p.device)
+    motifs_jm, links = [], []
+    for part in _shown(np.array_split(np.arange(len(jobs)), max(-(-len(jobs) // batch_size), 1)), "attribute"):
+        job = jobs.iloc[part]
+        row_b = torch.from_numpy(job["row"].to_numpy()).to(source.center_p.device)
+        index_br = windows.regions(job["window"].to_numpy())
+        batch = source.gather(row_b, torch.from_numpy(index_br).to(row_b.device))
+        effect_brf = _gradient_x_input(
+            net, batch, job["token"].to_numpy(), weight_bo[torch.from_numpy(part).to(row_b.device)]
+        )
+        effect_brf = effect_brf / effect_brf.new_tensor(job["n_promoters"].to_numpy())[:, None, None]
+        motifs_jm.append(effect_brf[..., : net.config.n_motifs].sum(1).cpu().numpy())
+        links.append(_links(effect_brf.sum(2).cpu().numpy(), index_br, job))
+    return _collect(jobs, np.concatenate(motifs_jm), pd.concat(links), table, row_k, gene_g, top)
+
+
+def _gradient_x_input(net: ExpressionNet, batch: object, token: np.ndarray, weight_bo: Tensor) -> Tensor:
+    tokens_brf = batch.tokens_brf.requires_grad_()
+    out_bo = net(tokens_brf, batch.center_br, batch.pad_br)[np.arange(len(token)), token]
+    (gradient_brf,) = torch.autograd.grad((out_bo * weight_bo).sum(), tokens_brf)
+    return gradient_brf * tokens_brf.detach()
+
+
+def _jobs(windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.ndarray) -> pd.DataFrame:
+    """One line per row, gene and promoter slot shown: where its prediction is read."""
+    window_n, token_n = windows.focus_window_n, windows.focus_token_n
+    focus = pd.DataFrame(
+        {
+            "row": windows.row_w[window_n],
+            "region": windows.region_t[windows.start_w[window_n] + token_n],
+            "window": window_n,
+            "token": token_n,
+        }
+    )
+    pairs = table.promoters
+    wanted = np.isin(pairs.gene_n, gene_g)
+    slot_n = pairs.slot_n[wanted]
+    genes = pd.DataFrame(
+        {"gene": pairs.gene_n[wanted], "region": pairs.region_q[slot_n], "strand": pairs.strand_q[slot_n]}
+    )
+    jobs = genes.merge(focus[focus["row"].isin(row_k)], on="region").sort_values(["row", "gene", "region"])
+    jobs["n_promoters"] = jobs.groupby(["row", "gene"])["region"].transform("size")
+    return jobs.reset_index(drop=True)
+
+
+def _output_weights(
+    net: ExpressionNet, table: RegionTable, scaling: Scaling, jobs: pd.DataFrame, device: torch.device
+) -> Tensor:
+    """How much each output of the network counts in the gene's prediction, (job, o): its own strand only."""
+    weight = np.zeros((len(jobs), net.config.n_outputs), dtype=np.float32)
+    at, strand = np.arange(len(jobs)), jobs["strand"].to_numpy()
+    if not net.config.deviation:
+        weight[at, strand] = 1
+    else:
+        unseen = np.isnan(scaling.expression(table.genes))[jobs["gene"].to_numpy()]
+        weight[at, strand] = np.where(unseen, scaling.level[1], 0)
+        weight[at, 2 + strand] = scaling.deviation[0]
+    return torch.from_numpy(weight).to(device)
+
+
+def _links(effect_br: np.ndarray, index_br: np.ndarray, job: pd.DataFrame) -> pd.DataFrame:
+    b, r = np.nonzero(index_br >= 0)
+    return pd.DataFrame(
+        {
+            "row": job["row"].to_numpy()[b],
+            "gene": job["gene"].to_numpy()[b],
+            "region": index_br[b, r],
+            "promoter": job["region"].to_numpy()[b],
+            "strand": job["strand"].to_numpy()[b],
+            "signed": effect_br[b, r],
+        }
+    )
+
+
+def _collect(
+    jobs: pd.DataFrame, motifs_jm: np.ndarray, links: pd.DataFrame, table: RegionTable, row_k: np.ndarray,
+    gene_g: np.ndarray, top: int,
+) -> Attribution:  # fmt: skip
+    """Sum over the promoters of a gene; name rows, genes and regions."""
+    motifs = {}
+    names_g = table.genes[gene_g]
+    for row in row_k:
+        mine = (jobs["row"] == row).to_numpy()
+        by_gene = pd.DataFrame(motifs_jm[mine], columns=table.motifs).groupby(table.genes[jobs["gene"][mine]]).sum()
+        motifs[str(table.rows[row])] = by_gene.reindex(names_g)
+    center_p = table.regions.centers
+    links["distance"] = (center_p[links["region"]] - center_p[links["promoter"]]) * np.where(
+        links["strand"] == 0, 1, -1
+    )
+    nearest = links.assign(far=links["distance"].abs()).sort_values("far")
+    links = nearest.groupby(["row", "gene", "region"], sort=False).agg(
+        signed=("signed", "sum"), distance=("distance", "first")
+    )
+    links = links.reset_index()
+    size = links["signed"].abs()
+    total = size.groupby([links["row"], links["gene"]]).transform("sum")
+    links["score"] = np.where(total > 0, size / total.where(total > 0, 1), 0.0)
+    links = links.sort_values(["row", "gene", "score"], ascending=[True, True, False], kind="stable")
+    links = links.groupby(["row", "gene"], sort=False).head(top).reset_index(drop=True)
+    named = {
+        "row": table.rows[links["row"]].astype(str),
+        "gene": table.genes[links["gene"]].astype(str),
+        "region": table.regions.names[links["region"]].astype(str),
+    }
+    return Attribution(motifs, links.assign(**named)[["row", "gene", "region", "distance", "score", "signed"]])
+
+
+def _shown(batches: object, what: str) -> object:
+    return tqdm(batches, desc=what, leave=False, disable=len(batches) < 2, mininterval=0.5)

@@ -1,0 +1,46 @@
+"""What a MuData must be before a model may read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from mudata import MuData
+
+from scget._errors import InputError, first
+from scget.data import RegionTable
+from scget.data._table import positions
+from scget.pp import _checks
+
+
+def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
+    """Refuse, with :class:`InputError`, a MuData that would give wrong numbers; ATAC alone will do."""
+    atac, rna = setup["modalities"]["atac_layer"], setup["modalities"]["rna_layer"]
+    has_rna = not isinstance(mdata, MuData) or rna in mdata.mod  # anything else is refused by name below
+    layers = {"atac_layer": setup["atac_layer"], "rna_layer": setup["rna_layer"]}
+    _checks.check_mudata(mdata, atac=atac, rna=rna if has_rna else None, motifs=True, promoters=True, **layers)
+    for name, layer in zip([atac, rna] if has_rna else [atac], layers.values(), strict=False):
+        adata = mdata[name]
+        _check_rows_counted(adata.X if layer is None else adata.layers[layer], adata.obs_names, name)
+
+
+def _check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None:
+    empty = np.flatnonzero(np.asarray(matrix.sum(axis=1)).ravel() == 0)
+    if len(empty):
+        raise InputError(f"{len(empty)} rows of {modality!r} have no counts, first {rows[empty[0]]!r}. Remove them.")
+
+
+def with_motifs(table: RegionTable, motifs: np.ndarray) -> RegionTable:
+    """Put the motif columns in the model's order; :class:`InputError` where the sets differ."""
+    if np.array_equal(table.motifs, motifs):
+        return table
+    missing, extra = np.setdiff1d(motifs, table.motifs), np.setdiff1d(table.motifs, motifs)
+    if len(missing) or len(extra):
+        raise InputError(
+            f"the model was trained with {len(motifs)} motifs, the data have {len(table.motifs)}: missing "
+            f"{first(missing) or 'none'}, unknown {first(extra) or 'none'}. Score the motifs the model was trained with."
+        )
+    order = positions(table.motifs, list(motifs), "motif")
+    return replace(table, motif_pm=table.motif_pm[:, order], motifs=motifs)

@@ -1,0 +1,85 @@
+"""A gene's regions along the genome, with what each adds to its prediction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scget import _keys
+from scget._errors import InputError, first
+from scget.pp._regions import parse_regions
+
+from ._shared import finish
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from mudata import MuData
+
+
+def attribution(
+    mdata: MuData,
+    gene: str,
+    row: str,
+    *,
+    key: str = "get",
+    atac: str = _keys.ATAC,
+    flank: int | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Axes | Figure | None:
+    """Draw what each region adds to the prediction of one gene in one row.
+
+    Parameters
+    ----------
+    mdata
+        After ``scget.tl.attribute`` with this gene and row.
+    gene, row
+        Names.
+    key, atac
+        ``key_added`` of the attribution, name of the ATAC modality.
+    flank
+        Show this many bp on either side of the TSS. None: all regions kept.
+    ax, show, return_fig
+        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+
+    Returns
+    -------
+    None when shown, else the axes or, with ``return_fig``, the figure. Regions that raise expression point up.
+
+    Examples
+    --------
+    >>> scget.pl.attribution(pb, "GATA1", "Ery", flank=100_000)
+    """
+    import matplotlib.pyplot as plt
+
+    links = mdata.uns.get(key, {}).get("links")
+    mine = None if links is None else links[(links["gene"] == gene) & (links["row"] == row)]
+    if mine is None or not len(mine):
+        have = [] if links is None else list(dict.fromkeys(links["gene"].astype(str)))
+        raise InputError(
+            f"no attribution of {gene!r} in {row!r} (genes there: {first(have) or 'none'}); "
+            f"run scget.tl.attribute(mdata, model, genes=[{gene!r}])"
+        )
+    promoters = mdata[atac].uns[_keys.PEAK_ANNOTATION]
+    promoters = promoters[promoters["gene"] == gene]
+    regions = parse_regions(mine["region"])
+    at, effect = regions.centers, mine["signed"].to_numpy()
+    tss = promoters["tss"].to_numpy()
+    if flank is not None:
+        near = np.abs(at[:, None] - tss).min(axis=1) <= flank
+        at, effect = at[near], effect[near]
+    own = ax is None
+    ax = plt.subplots(figsize=(7, 2.5), layout="constrained")[1] if own else ax
+    colours = np.where(effect > 0, "tab:red", "tab:blue")
+    ax.vlines(at / 1e3, 0, effect, colors=colours, lw=1.5)
+    ax.scatter(at / 1e3, effect, c=colours, s=12, zorder=3)
+    ax.axhline(0, color="0.3", lw=0.8)
+    for position, strand in zip(tss, promoters["strand"], strict=True):
+        marker = "$\\rightarrow$" if strand == "+" else "$\\leftarrow$"
+        ax.plot(position / 1e3, 0, marker=marker, color="black", ms=14, zorder=4)
+    ax.set(xlabel=f"{regions.chrom[0]}, kb", ylabel="effect, log10(CPM + 1)", title=f"{gene} in {row} (arrow: TSS)")
+    ax.margins(y=0.15)
+    return finish(ax, own=own, show=show, return_fig=return_fig)

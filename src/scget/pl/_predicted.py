@@ -1,0 +1,83 @@
+"""Predicted against observed expression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scget import _keys
+from scget._errors import InputError
+from scget.bm import pearson
+
+from ._shared import finish, observed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from mudata import MuData
+
+
+def predicted(
+    mdata: MuData,
+    row: str,
+    *,
+    training_rows: Sequence[str] | None = None,
+    genes: Sequence[str] | None = None,
+    key: str = "get",
+    rna: str = _keys.RNA,
+    layer: str | None = None,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Axes | Figure | None:
+    """Draw predicted against observed expression of one row, as it is or as departure from a mean.
+
+    Parameters
+    ----------
+    mdata
+        After ``scget.tl.predict``.
+    row
+        Name of the row.
+    training_rows
+        Subtract the observed mean of these rows from both axes: what differs between cell types. None: as it is.
+    genes
+        Names. None: all that were predicted.
+    key, rna, layer
+        ``key_added`` of the prediction, name of the RNA modality, layer of its raw counts (None: ``X``).
+    ax, show, return_fig
+        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+
+    Returns
+    -------
+    None when shown, else the axes or, with ``return_fig``, the figure.
+
+    Examples
+    --------
+    >>> scget.pl.predicted(pb, "Mono", training_rows=model.holdout.seen_obs)
+    """
+    import matplotlib.pyplot as plt
+
+    adata = mdata[rna]
+    if key not in adata.layers:
+        raise InputError(f"no prediction in {rna}.layers[{key!r}]; run scget.tl.predict(mdata, model) first")
+    expected = adata.to_df(layer=key).loc[row]
+    seen = observed(adata, layer)
+    x, y = seen.loc[row], expected
+    if training_rows is not None:
+        mean = seen.loc[list(training_rows)].mean()
+        x, y = x - mean, y - mean
+    kept = np.isfinite(y) if genes is None else np.isfinite(y) & y.index.isin(genes)
+    x, y = x[kept].to_numpy(), y[kept].to_numpy()
+    own = ax is None
+    ax = plt.subplots(figsize=(4, 4), layout="constrained")[1] if own else ax
+    ax.scatter(x, y, s=6, alpha=0.4, linewidths=0, rasterized=True)
+    limits = [min(x.min(), y.min()), max(x.max(), y.max())]
+    ax.plot(limits, limits, color="0.5", lw=0.8, zorder=0)
+    what = "log10(CPM + 1)" if training_rows is None else "minus mean of training rows, log10"
+    name = "r" if training_rows is None else "delta r"
+    ax.set(xlabel=f"observed, {what}", ylabel=f"predicted, {what}")
+    ax.set_title(f"{row}: {name} = {pearson(y, x):.2f}, {len(x):,} genes")
+    return finish(ax, own=own, show=show, return_fig=return_fig)

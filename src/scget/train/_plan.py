@@ -1,0 +1,127 @@
+"""What Lightning does with a batch: one loss, one optimiser, one schedule."""
+
+from __future__ import annotations
+
+import math
+
+import lightning.pytorch as lightning
+import torch
+from torch import Tensor, nn
+
+from scget._errors import TrainingError
+from scget.data import Batch, TokenSource
+from scget.module import ExpressionNet, MaskedNet, deviation_loss, masked_region_loss, poisson_loss
+
+
+class _Plan(lightning.LightningModule):
+    """AdamW with linear warm-up and cosine decay per step; ``loss`` is the task.
+
+    Parameters
+    ----------
+    module
+        The network trained.
+    source
+        Where batches are gathered; it moves to the device with the plan.
+    lr, weight_decay
+        Of AdamW; biases, norms and tokens do not decay.
+    warmup
+        Share of all steps over which the rate rises from 0.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        source: TokenSource,
+        *,
+        lr: float = 1e-3,
+        weight_decay: float = 0.05,
+        warmup: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.module, self.source = module, source
+        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+
+    def loss(self, batch: Batch) -> Tensor:
+        """One number to lower."""
+        raise NotImplementedError
+
+    def on_fit_start(self) -> None:
+        """Undo the eval mode in which scvi-tools leaves a trained model, or drop path would stay off."""
+        self.module.train()
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch of (row_b, index_br)."""
+        loss = self.loss(self.source.gather(*batch))
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        """The same loss, on the validation windows."""
+        loss = self.loss(self.source.gather(*batch))
+        self.log("validation_loss", loss, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
+
+    def on_train_epoch_end(self) -> None:
+        """Stop at the first epoch whose loss is not a number."""
+        loss = self.trainer.callback_metrics.get("train_loss")
+        if loss is not None and not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} in epoch {self.current_epoch}; lower plan_kwargs={{'lr': {self.lr:g}}}"
+            )
+
+    def configure_optimizers(self) -> dict[str, object]:
+        """AdamW, and a rate set anew at every step."""
+        named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
+        decays = [p for n, p in named if p.ndim > 1 and not n.endswith("token")]
+        rests = [p for n, p in named if p.ndim <= 1 or n.endswith("token")]
+        groups = [{"params": decays, "weight_decay": self.weight_decay}, {"params": rests, "weight_decay": 0.0}]
+        optimiser = torch.optim.AdamW(groups, lr=self.lr)
+        total = int(self.trainer.estimated_stepping_batches)
+        rising = max(round(self.warmup * total), 1)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, rising, total))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def rate_at(step: int, rising: int, total: int) -> float:
+    """Share of the full rate at ``step`` (from 0): linear to 1 over ``rising`` steps, then half a cosine to 0."""
+    if step < rising:
+        return (step + 1) / rising
+    done = (step - rising) / max(total - rising, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+
+
+class ExpressionPlan(_Plan):
+    """Expression at promoters."""
+
+    module: ExpressionNet
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Squared error of level and deviation at the promoters; or the published Poisson loss over all regions."""
+        out_bro = self.module(batch.tokens_brf, batch.center_br, batch.pad_br)
+        if self.module.config.deviation:
+            return deviation_loss(out_bro, self.source.targets(batch))
+        shown_br = slice(None) if batch.pad_br is None else ~batch.pad_br
+        return poisson_loss(out_bro[shown_br], self.source.expression(batch)[shown_br])
+
+
+class MaskedPlan(_Plan):
+    """Features of hidden regions.
+
+    Parameters
+    ----------
+    mask_ratio
+        Share of regions hidden, drawn independently per region.
+    """
+
+    module: MaskedNet
+
+    def __init__(self, module: MaskedNet, source: TokenSource, *, mask_ratio: float = 0.5, **kwargs: float) -> None:
+        super().__init__(module, source, **kwargs)
+        self.mask_ratio = mask_ratio
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean squared error over the hidden regions."""
+        mask_br = torch.rand(batch.center_br.shape, device=batch.center_br.device) < self.mask_ratio
+        if batch.pad_br is not None:
+            mask_br &= ~batch.pad_br
+        predicted = self.module(batch.tokens_brf, mask_br, batch.center_br, batch.pad_br)
+        return masked_region_loss(predicted, batch.tokens_brf, mask_br)
