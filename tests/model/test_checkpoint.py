@@ -1,0 +1,154 @@
+"""A saved model gives the same bits, or is refused; nothing in it is ever run."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from mudata import MuData
+
+from scget._errors import CheckpointError, InputError
+from scget.model import GET
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "my_get"
+    trained.save(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "copy")
+
+
+def test_the_same_bits_with_and_without_data(saved, trained, toy):
+    plain = trained.predict()
+    without = GET.load(saved, accelerator="cpu")
+    with pytest.raises(RuntimeError, match="loaded without data; pass mdata="):
+        without.predict()
+    pd.testing.assert_frame_equal(without.predict(toy), plain, check_exact=True)
+    attached = GET.load(saved, mdata=toy, accelerator="cpu")
+    pd.testing.assert_frame_equal(attached.predict(), plain, check_exact=True)
+    assert attached.is_trained and attached.holdout == trained.holdout and attached.config == trained.config
+    np.testing.assert_allclose(attached.history["train_loss"], trained.history["train_loss"].astype(float))
+    alone = MuData({"atac": toy["atac"].copy()})
+    pd.testing.assert_frame_equal(GET.load(saved, mdata=alone).predict(), without.predict(alone), check_exact=True)
+
+
+def test_training_goes_on_from_a_saved_model(saved, toy):
+    model = GET.load(saved, mdata=toy, accelerator="cpu")
+    units = model.scaling.motif_m.copy()
+    model.train(1, enable_progress_bar=False, accelerator="cpu")
+    assert model.holdout.obs == ["T5"]  # taken over
+    np.testing.assert_array_equal(model.scaling.motif_m, units)
+    with pytest.raises(InputError, match="'T4' cannot be held out now"):
+        model.train(1, holdout_obs=["T4"], enable_progress_bar=False)
+
+
+def test_only_tensors_and_text_are_written(saved):
+    assert sorted(p.name for p in saved.iterdir()) == ["model.json", "weights.safetensors"]
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["my_get"]
+    description = json.loads((saved / "model.json").read_text())
+    assert description["format"] == 1 and description["holdout"]["obs"] == ["T5"] and len(description["sha256"]) == 64
+
+
+def test_an_existing_folder_is_kept_unless_told(copied, trained):
+    with pytest.raises(FileExistsError, match="pass overwrite=True"):
+        trained.save(copied)
+    (copied / "model.json").write_text("{}")
+    trained.save(copied, overwrite=True)
+    assert GET.load(copied).is_trained
+
+
+def test_a_save_that_is_killed_leaves_the_old_model(copied, trained, monkeypatch):
+    import scget.model._checkpoint as checkpoint
+
+    def killed(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", killed)
+    with pytest.raises(OSError, match="disk full"):
+        trained.save(copied, overwrite=True)
+    assert [p.name for p in copied.parent.iterdir()] == ["copy"] and GET.load(copied).is_trained
+
+
+def test_damage_is_found(copied):
+    rng = np.random.default_rng(0)
+    weights = (copied / "weights.safetensors").read_bytes()
+    for _ in range(60):
+        broken = bytearray(weights)
+        broken[rng.integers(len(broken))] ^= 1 << rng.integers(8)
+        (copied / "weights.safetensors").write_bytes(bytes(broken))
+        with pytest.raises(CheckpointError, match="sha256"):
+            GET.load(copied)
+    for content in (b"", weights[: len(weights) // 2], b"<html>404</html>"):
+        (copied / "weights.safetensors").write_bytes(content)
+        with pytest.raises(CheckpointError, match="sha256"):
+            GET.load(copied)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is not JSON"),
+        ("[1, 2]", "does not describe a scget model"),
+        ('{"format": 99}', "format 99, this scget reads up to 1: upgrade"),
+        ("{}", "does not describe"),
+    ],
+)
+def test_a_wrong_description_is_refused(copied, content, message):
+    (copied / "model.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        GET.load(copied)
+
+
+@pytest.mark.parametrize("key", ["init", "setup", "motifs", "n_motifs", "trained", "holdout", "history"])
+def test_a_description_that_lacks_something_is_refused(copied, key):
+    description = json.loads((copied / "model.json").read_text())
+    del description[key]
+    (copied / "model.json").write_text(json.dumps(description))
+    with pytest.raises(CheckpointError, match="not as save.. writes it"):
+        GET.load(copied)
+
+
+def test_a_pickle_is_not_run(copied, tmp_path):
+    import hashlib
+
+    class Attack:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    content = pickle.dumps(Attack())
+    (copied / "weights.safetensors").write_bytes(content)
+    description = json.loads((copied / "model.json").read_text())
+    (copied / "model.json").write_text(json.dumps(description | {"sha256": hashlib.sha256(content).hexdigest()}))
+    with pytest.raises(CheckpointError, match="not a whole safetensors file"):
+        GET.load(copied)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_tensors_of_another_network_are_refused(copied):
+    description = json.loads((copied / "model.json").read_text())
+    description["init"]["n_layers"] = 2
+    (copied / "model.json").write_text(json.dumps(description))
+    with pytest.raises(CheckpointError, match="tensors missing .*encoder.blocks.1"):
+        GET.load(copied)
+    description["init"].update(n_layers=1, width=32)
+    (copied / "model.json").write_text(json.dumps(description))
+    with pytest.raises(CheckpointError, match="of another shape, first cls_token"):
+        GET.load(copied)
+
+
+def test_missing_folder_and_other_number_of_motifs(copied, tmp_path, toy):
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        GET.load(tmp_path / "nothing")
+    toy["atac"].varm["motif_scores"] = toy["atac"].varm["motif_scores"][:, :4]
+    toy["atac"].uns["motif_names"] = toy["atac"].uns["motif_names"][:4]
+    with pytest.raises(InputError, match="trained with 5 motifs, the data have 4"):
+        GET.load(copied, mdata=toy)

@@ -1,0 +1,308 @@
+"""The model a person holds: what it sees, what it never sees, what it predicts, and every trap of scvi-tools."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from anndata import AnnData
+from mudata import MuData
+from scipy.sparse import csc_matrix, csr_array, csr_matrix
+
+import scget
+from scget._errors import InputError, ScgetWarning, TrainingError
+from scget.model import GET
+
+QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
+SMALL = {"width": 8, "n_layers": 1, "n_heads": 2, "window": 16}
+
+
+def build(mdata, **kwargs):
+    GET.setup_mudata(mdata)
+    return GET(mdata, **{**SMALL, **kwargs})
+
+
+def test_learns_what_differs_in_a_row_never_seen(trained, toy):
+    observed = trained.table().expression_kg
+    mean = observed[:5].mean(axis=0)
+    seen = np.isfinite(trained.scaling.expression(trained.table().genes))
+    predicted = trained.predict().loc["T5"].to_numpy()
+    delta = np.corrcoef((predicted - mean)[seen], (observed[5] - mean)[seen])[0, 1]
+    assert delta > 0.5
+    assert trained.is_trained and trained.holdout.obs == ["T5"] and trained.holdout.chroms == ["chr10"]
+    losses = trained.history["train_loss"]["train_loss"].astype(float)
+    assert len(losses) == 20 and losses.iloc[-1] < 0.5 * losses.iloc[0]
+
+
+def test_prediction_is_training_mean_plus_deviation_read_from_the_network(trained):
+    """One gene by hand: its window gathered with numpy, pushed through the network, rescaled."""
+    table, scaling = trained.table(), trained.scaling
+    pairs = table.promoters
+    gene = next(g for g in range(48) if np.isfinite(scaling.expression_g[g]) and (pairs.gene_n == g).sum() == 1)
+    slot = pairs.slot_n[pairs.gene_n == gene][0]
+    region, strand = pairs.region_q[slot], pairs.strand_q[slot]
+    row, chrom = 5, table.chrom_p[region]
+    shown = np.flatnonzero(((table.counts_kp[row] > 0) | table.is_promoter_p) & (table.chrom_p == chrom))
+    starts = np.unique([*range(0, len(shown) - 16, 8), len(shown) - 16])
+    at = np.searchsorted(shown, region)
+    start = starts[np.abs(starts + 8 - at).argmin()]
+    window = shown[start : start + 16]
+    features = np.hstack([scaling.motifs(table)[window], scaling.channels(table)[row, window]])
+    with torch.no_grad():
+        out = trained.module(torch.tensor(features)[None], torch.tensor(table.regions.centers[window])[None])
+    deviation = out[0, at - start, 2 + strand].item() * scaling.deviation[0]
+    expected = max(scaling.expression_g[gene] + deviation, 0)
+    assert trained.predict().iloc[row, gene] == pytest.approx(expected, rel=1e-4)
+
+
+def test_held_out_values_never_reach_training(toy):
+    def weights(mdata):
+        model = build(mdata)
+        model.pretrain(1, holdout_obs=["T5"], holdout_chroms=["chr10"], **QUIET)
+        model.train(2, **QUIET)  # the hold-outs of pretraining are taken over
+        return model.module.state_dict()
+
+    before = weights(toy)
+    other = toy.copy()
+    counts, expression = other["atac"].X.toarray(), other["rna"].X.toarray()
+    counts[5], expression[5] = counts[0] * 2, expression[4] * 3
+    promoters = toy["atac"].uns["peak_annotation"]
+    away = promoters.loc[promoters["region"].str.startswith("chr10"), "gene"]
+    single = [g for g in away if (promoters["gene"] == g).sum() == 1][:2]
+    at = other["rna"].var_names.get_indexer(single)
+    expression[:, at] = expression[:, at[::-1]]  # totals stay, genes of the held-out chromosome change
+    other["atac"].X, other["rna"].X = csr_matrix(counts), csr_matrix(expression)
+    after = weights(other)
+    for name, tensor in before.items():
+        assert torch.equal(tensor, after[name]), name
+
+
+def test_same_seed_same_bits_and_no_global_generator_touched(toy):
+    state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
+    models = [build(toy, seed=seed) for seed in (3, 3, 4)]
+    for model in models:
+        model.train(2, **QUIET)
+    predictions = [m.predict().to_numpy() for m in models]
+    np.testing.assert_array_equal(predictions[0], predictions[1])
+    assert np.nanmax(np.abs(predictions[0] - predictions[2])) > 1e-3
+    assert torch.equal(torch.get_rng_state(), state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+
+
+def test_order_type_and_batch_size_do_not_matter(trained, toy, rng):
+    plain = trained.predict()
+    pd.testing.assert_frame_equal(trained.predict(batch_size=1), plain, rtol=1e-4, atol=1e-5)
+    atac, rna = toy["atac"], toy["rna"]
+    mixed = MuData(
+        {
+            "atac": atac[rng.permutation(6), rng.permutation(120)].copy(),
+            "rna": rna[rng.permutation(6), rng.permutation(51)].copy(),
+        }
+    )
+    for convert in (lambda x: x.toarray(), csc_matrix, csr_array, lambda x: x.astype(np.int64)):
+        mixed["atac"].X = convert(mixed["atac"].X)
+        again = trained.predict(mixed)
+        pd.testing.assert_frame_equal(again.loc[plain.index, plain.columns], plain, rtol=1e-4, atol=1e-5)
+
+
+def test_training_does_not_depend_on_the_order_of_regions_or_genes(toy, rng):
+    first = build(toy)
+    first.train(2, **QUIET)
+    mixed = MuData(
+        {
+            "atac": toy["atac"][:, rng.permutation(120)].copy(),
+            "rna": toy["rna"][:, rng.permutation(51)].copy(),
+        }
+    )
+    second = build(mixed)
+    second.train(2, **QUIET)
+    pd.testing.assert_frame_equal(second.predict()[first.predict().columns], first.predict(), rtol=1e-4, atol=1e-5)
+
+
+def test_atac_alone_and_genes_without_promoter(trained, toy):
+    alone = trained.predict(MuData({"atac": toy["atac"].copy()}))
+    both = trained.predict()
+    assert both["G50"].isna().all() and "G50" not in alone
+    pd.testing.assert_frame_equal(alone[both.columns[:50]], both.iloc[:, :50], check_names=False)
+    pd.testing.assert_frame_equal(trained.predict(rows=["T5", "T1"]), both.loc[["T5", "T1"]], rtol=1e-4, atol=1e-5)
+
+
+def test_a_pretrained_trunk_is_what_training_goes_on_from(toy):
+    model = build(MuData({"atac": toy["atac"].copy()}))
+    start = {k: v.clone() for k, v in model.module.state_dict().items()}
+    model.pretrain(2, holdout_obs=["T5"], **QUIET)
+    moved = {k for k, v in model.module.state_dict().items() if not torch.equal(v, start[k])}
+    assert {"region_embed.embed.weight", "encoder.norm.weight"} <= moved
+    assert not any(name.startswith("head_exp") for name in moved)
+    assert not model.is_trained and model.history["train_loss"].shape == (2, 1)
+    with pytest.raises(InputError, match="no RNA modality"):
+        model.train(1, **QUIET)
+    with pytest.raises(RuntimeError, match=r"train\(\) or load\(\) first"):
+        model.predict()
+
+
+def test_second_training_is_in_train_mode(toy, monkeypatch):
+    """scvi-tools leaves a trained model in eval mode, where drop path would be off."""
+    model = build(toy, n_layers=2, drop_path=0.5)
+    seen = []
+    original = type(model.module).forward
+
+    def spy(self, *args):
+        seen.append(self.training)
+        return original(self, *args)
+
+    model.train(1, **QUIET)
+    assert not model.module.training
+    monkeypatch.setattr(type(model.module), "forward", spy)
+    model.train(1, **QUIET)
+    assert seen and all(seen)
+
+
+def test_watched_chromosomes_early_stopping_and_callbacks(toy):
+    from lightning.pytorch.callbacks import Callback
+
+    model, mine = build(toy), [Callback()]
+    model.train(2, validation_chroms=["chr2"], callbacks=mine, **QUIET)
+    assert len(mine) == 1  # Lightning appends to the list it is given
+    assert model.history["validation_loss"].shape == (2, 1)
+    on_chr2 = model.table().promoters
+    only = np.setdiff1d(
+        on_chr2.gene_n[model.table().chrom_p[on_chr2.region_q[on_chr2.slot_n]] == 1],
+        on_chr2.gene_n[model.table().chrom_p[on_chr2.region_q[on_chr2.slot_n]] != 1],
+    )
+    assert np.isnan(model.scaling.expression(model.table().genes)[only]).all()  # watched, so not learnt from
+    with pytest.raises(InputError, match="early_stopping needs validation_chroms"):
+        model.train(1, early_stopping=True, **QUIET)
+    model.train(3, validation_chroms=["chr2"], early_stopping=True, early_stopping_patience=1, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"holdout_obs": ["t5"]}, "no row 't5'; .*Did you mean 'T5'"),
+        ({"holdout_chroms": ["10"]}, "no chromosome '10'"),
+        ({"holdout_obs": "T5"}, r"holdout_obs='T5' is one text; a list is needed: holdout_obs=\['T5'\]"),
+        ({"holdout_obs": [f"T{i}" for i in range(6)]}, "held out everything: 0 rows"),
+        ({"holdout_chroms": ["chr1", "chr2", "chr10"]}, "held out everything: 6 rows and 0 regions"),
+        ({"validation_chroms": ["chr1", "chr2", "chr10"]}, "0 training windows"),
+    ],
+)
+def test_impossible_hold_outs(toy, arguments, message):
+    model = build(toy)
+    with pytest.raises(InputError, match=message):
+        model.train(1, **arguments, **QUIET)
+    assert model.holdout is None and not model.is_trained
+
+
+def test_what_was_trained_on_cannot_be_held_out_later(toy):
+    model = build(toy)
+    model.pretrain(1, holdout_chroms=["chr10"], **QUIET)
+    with pytest.raises(InputError, match=r"'T5' cannot be held out now.*\(pre\)trained"):
+        model.train(1, holdout_obs=["T5"], **QUIET)
+    model.train(1, holdout_chroms=[], **QUIET)
+    assert model.holdout.chroms == [] and "chr10" in model.holdout.seen_chroms
+
+
+def test_a_loss_that_is_no_number_stops_training(toy, capsys):
+    with pytest.raises(TrainingError, match="the loss is nan in epoch"):
+        build(toy).train(50, plan_kwargs={"lr": 1e30}, gradient_clip_val=None, **QUIET)
+
+
+def test_published_recipe_by_argument(toy):
+    model = build(toy, deviation=False, distance_bias=False, closed="drop")
+    assert model.config.n_outputs == 2 and not any("distance" in n for n in model.module.state_dict())
+    model.train(30, plan_kwargs={"lr": 1e-2}, **QUIET)
+    predicted = model.predict()
+    able = np.isfinite(predicted.to_numpy())
+    assert (predicted.to_numpy()[able] > 0).all()
+    losses = model.history["train_loss"]["train_loss"].astype(float)
+    assert losses.iloc[-1] < losses.iloc[0]
+    closed = model.table().counts_kp[:, model.table().promoters.region_q] == 0
+    single = [g for g in range(48) if (model.table().promoters.gene_n == g).sum() == 1]
+    slots = [model.table().promoters.slot_n[model.table().promoters.gene_n == g][0] for g in single]
+    np.testing.assert_array_equal(np.isnan(predicted.to_numpy()[:, single]), closed[:, slots])
+
+
+def test_other_motifs_are_refused_and_other_order_is_mended(trained, toy):
+    atac = toy["atac"]
+    order = [3, 1, 0, 4, 2]
+    atac.varm["motif_scores"] = atac.varm["motif_scores"][:, order]
+    atac.uns["motif_names"] = atac.uns["motif_names"][order]
+    pd.testing.assert_frame_equal(trained.predict(toy), trained.predict())
+    atac.uns["motif_names"] = np.array(["D", "B/1", "A", "E", "new"], dtype=object)
+    with pytest.raises(InputError, match="trained with 5 motifs, the data have 5: missing 'C', unknown 'new'"):
+        trained.predict(toy)
+
+
+def test_another_peak_set_warns(trained, toy):
+    atac = toy["atac"].copy()
+    atac.var["start"] += 7
+    atac.var_names = [f"{c}:{s}-{e}" for c, s, e in atac.var[["chrom", "start", "end"]].itertuples(index=False)]
+    moved = dict(zip(toy["atac"].var_names, atac.var_names, strict=True))
+    atac.uns["peak_annotation"]["region"] = atac.uns["peak_annotation"]["region"].map(moved)
+    with pytest.warns(ScgetWarning, match="only 0% of the regions are among those of training"):
+        trained.predict(MuData({"atac": atac}))
+
+
+def test_prediction_leaves_the_data_alone(trained, toy):
+    before = toy.copy()
+    trained.predict(toy)
+    trained.attribute(toy, genes=["G0"])
+    assert set(toy.uns) == set(before.uns) and set(toy["atac"].layers) == set()
+    np.testing.assert_array_equal(toy["atac"].X.toarray(), before["atac"].X.toarray())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"closed": "open"}, "closed='open'"), ({"window": 0}, "window=0")],
+)
+def test_model_arguments_are_checked(toy, arguments, message):
+    GET.setup_mudata(toy)
+    with pytest.raises(InputError, match=message):
+        GET(toy, **arguments)
+
+
+def test_set_up_by_other_names(toy):
+    raw = toy["rna"].X.copy()
+    toy["rna"].layers["counts"] = raw
+    toy["rna"].X = raw.toarray() / 3
+    other = MuData({"gex": toy["rna"], "peaks": toy["atac"]})
+    with pytest.raises(InputError, match="no modality 'atac'"):
+        GET.setup_mudata(other)
+    names = {"atac_layer": "peaks", "rna_layer": "gex"}
+    with pytest.raises(InputError, match="rna_layer='counts'"):
+        GET.setup_mudata(other, modalities=names)
+    GET.setup_mudata(other, rna_layer="counts", modalities=names)
+    model = GET(other, **SMALL)
+    assert model.registry["setup_args"]["modalities"] == names
+    plain = build(MuData({"rna": AnnData(raw, obs=toy["rna"].obs, var=toy["rna"].var), "atac": toy["atac"].copy()}))
+    np.testing.assert_array_equal(model.table().expression_kg, plain.table().expression_kg)
+    model.view_anndata_setup()  # scvi-tools 1.4 with rich 15 needs rich.pretty imported
+
+
+def test_set_up_refusals(toy):
+    with pytest.raises(TypeError, match="MuData with an RNA and an ATAC modality is needed, got AnnData"):
+        GET.setup_mudata(toy["rna"])
+    with pytest.raises(NotImplementedError, match="use setup_mudata"):
+        GET.setup_anndata(toy["rna"])
+    with pytest.raises(ValueError, match="Extraneous modality mapping"):
+        GET.setup_mudata(toy, modalities={"protein_layer": "prot"})
+    counts = toy["atac"].X.toarray()
+    counts[2] = 0
+    toy["atac"].X = csr_matrix(counts)
+    with pytest.raises(InputError, match="1 rows of 'atac' have no counts, first 'T2'"):
+        GET.setup_mudata(toy)
+
+
+def test_data_can_be_exchanged(trained, toy, tmp_path):
+    """scvi-tools forgets on transfer how data were set up, and then could not save and load."""
+    trained.save(tmp_path / "a")
+    model = GET.load(tmp_path / "a", mdata=scget.model.GET.setup_mudata(toy) or toy)
+    other = MuData({"atac": toy["atac"][:4].copy(), "rna": toy["rna"][:4].copy()})
+    model.adata = other
+    assert model.predict().index.tolist() == ["T0", "T1", "T2", "T3"]
+    assert model.adata_manager.registry["setup_method_name"] == "setup_mudata"
+    model.save(tmp_path / "b")
+    pd.testing.assert_frame_equal(GET.load(tmp_path / "b", mdata=other).predict(), model.predict())
+    model.deregister_manager()
