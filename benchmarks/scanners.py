@@ -102,7 +102,7 @@ def memelite(codes, motifs, logs, limits) -> pd.DataFrame:
     from memelite import fimo
 
     hot = np.eye(4, dtype=np.int8)[codes].transpose(0, 2, 1).copy()
-    hits = pd.concat(fimo({str(i): p.T for i, p in enumerate(motifs)}, hot, threshold=P))
+    hits = pd.concat([h for h in fimo({str(i): p.T for i, p in enumerate(motifs)}, hot, threshold=P) if len(h)])
     motif = hits["motif_name"].astype(int)
     return table(
         hits["sequence_name"].astype(int), motif, (hits["strand"] == "-").astype(int), hits["start"], hits["score"]

@@ -53,3 +53,57 @@ def cells(rng: np.random.Generator) -> MuData:
         index=["0", "1", "2"],
     )
     return MuData({"rna": rna, "atac": atac})
+
+
+def make_toy(seed: int = 0, n_rows: int = 6) -> MuData:
+    """Rows of a small genome ready for a model: 3 chromosomes x 40 regions, 5 motifs, 50 genes, deviations to learn.
+
+    A gene follows, besides its own level, the accessibility of its promoter region where motif "A" is there.
+    """
+    rng = np.random.default_rng(seed)
+    start = np.concatenate([np.sort(rng.choice(200, 40, replace=False)) * 3000 for _ in range(3)])
+    var = pd.DataFrame({"chrom": np.repeat(["chr1", "chr2", "chr10"], 40), "start": start, "end": start + 500})
+    var.index = [f"{c}:{s}-{e}" for c, s, e in var.itertuples(index=False)]
+    motif_pm = (rng.random((120, 5)) < 0.4) * rng.gamma(9, 1, (120, 5))
+    mean_kp = np.exp(rng.normal(3, 1, 120) + rng.normal(0, 1, (n_rows, 120))) * (rng.random((n_rows, 120)) < 0.8)
+    counts_kp = rng.poisson(mean_kp)
+    promoter_g, strand_g = rng.choice(120, 50), rng.choice(["+", "-"], 50)
+    promoter_g[49], strand_g[49] = promoter_g[48], "-"
+    strand_g[48] = "+"  # a bidirectional promoter
+    fold_kp = np.log1p(counts_kp) - np.log1p(counts_kp).mean(axis=0)
+    log_kg = rng.normal(4, 1, 50) + (fold_kp * (motif_pm[:, 0] > 0))[:, promoter_g]
+    obs = pd.DataFrame({"cell_type": [f"T{i}" for i in range(n_rows)]}, index=[f"T{i}" for i in range(n_rows)])
+    atac = AnnData(csr_matrix(counts_kp.astype(np.float32)), obs=obs.copy(), var=var)
+    atac.varm["motif_scores"] = csr_matrix(motif_pm.astype(np.float32))
+    atac.uns["motif_names"] = np.array(["A", "B/1", "C", "D", "E"], dtype=object)
+    tss = start[promoter_g] + 250
+    promoters = pd.DataFrame(
+        {"region": var.index[promoter_g], "gene": [f"G{i}" for i in range(50)], "strand": strand_g}
+    )
+    promoters = promoters.assign(tss=tss, distance=0)
+    extra = promoters.iloc[[0]].assign(region=var.index[(promoter_g[0] + 1) % 120])  # a gene with two promoters
+    promoters = pd.concat([promoters, extra], ignore_index=True)
+    atac.uns["peak_annotation"] = promoters.set_index(promoters.index.astype(str))
+    genes = pd.DataFrame(index=[f"G{i}" for i in range(51)])  # the last has no promoter
+    counts_kg = np.column_stack([rng.poisson(np.exp(log_kg)), rng.poisson(50, n_rows)])
+    rna = AnnData(csr_matrix(counts_kg.astype(np.float32)), obs=obs.copy(), var=genes)
+    return MuData({"rna": rna, "atac": atac})
+
+
+@pytest.fixture
+def toy() -> MuData:
+    """See :func:`make_toy`."""
+    return make_toy()
+
+
+@pytest.fixture(scope="session")
+def trained():
+    """A small model trained on the toy data without row T5 and chr10; not to be trained further."""
+    import scget
+
+    mdata = make_toy()
+    scget.model.GET.setup_mudata(mdata)
+    model = scget.model.GET(mdata, width=16, n_layers=1, n_heads=2, window=16, drop_path=0.0)
+    quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
+    model.train(20, holdout_obs=["T5"], holdout_chroms=["chr10"], plan_kwargs={"lr": 1e-2}, **quiet)
+    return model

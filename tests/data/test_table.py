@@ -134,7 +134,10 @@ def test_gather_and_targets(toy):
     batch = source.gather(torch.tensor([3]), torch.tensor([[region, -1]]))
     target = source.targets(batch)[0]
     plus, minus = (table.promoters.gene_n == g for g in (48, 49))
-    shares = {s: table.promoters.gene_n[np.isin(table.promoters.slot_n, table.promoters.slot_n[m])] for s, m in zip("+-", (plus, minus))}
+    shares = {
+        s: table.promoters.gene_n[np.isin(table.promoters.slot_n, table.promoters.slot_n[m])]
+        for s, m in zip("+-", (plus, minus), strict=True)
+    }
     mean, sd = expression.mean(0), scaling.deviation[0]
     for column, genes in ((2, shares["+"]), (3, shares["-"])):
         assert target[0, column] == pytest.approx((expression[3] - mean)[genes].mean() / sd, rel=1e-4)

@@ -44,6 +44,11 @@ def _gene_output(model, gene):
     return predict, torch.tensor(features)[None], window
 
 
+def _gradient(predict, features):
+    leaf = features.clone().requires_grad_()
+    return torch.autograd.grad(predict(leaf).sum(), leaf)[0]
+
+
 def _genes_with_one_promoter(model):
     pairs, seen = model.table().promoters, np.isfinite(model.scaling.expression(model.table().genes))
     single = [g for g in range(50) if (pairs.gene_n == g).sum() == 1]
@@ -60,7 +65,11 @@ def test_against_captum_and_finite_differences(trained):
         found = trained.attribute(genes=[f"G{gene}"], rows=["T5"], top=1000)
         np.testing.assert_allclose(found.motifs["T5"].iloc[0], by_captum[:, :5].sum(0), rtol=1e-3, atol=1e-5)
         links = found.links.set_index("region")["signed"]
-        np.testing.assert_allclose(links[table.regions.names[window]], by_captum.sum(1), rtol=1e-3, atol=1e-5)
+        reference = features.clone()  # the same regions as open as on average in the training rows
+        accessibility = trained.scaling.accessibility_p[window]
+        reference[0, :, 5:] = torch.tensor(np.stack([accessibility, np.zeros(len(window))], axis=1))
+        expected = (_gradient(predict, features) * (features - reference))[0].sum(1)
+        np.testing.assert_allclose(links[table.regions.names[window]], expected, rtol=1e-3, atol=1e-5)
 
         region = int(np.abs(by_captum).sum(1).argmax())
         up, down = features.clone(), features.clone()
@@ -75,9 +84,8 @@ def test_each_strand_has_its_own_gradient(trained):
     found = trained.attribute(genes=["G48", "G49"], rows=["T5"])  # one region, two strands
     plus, minus = (found.motifs["T5"].loc[g].to_numpy() for g in ("G48", "G49"))
     predict, features, _ = _gene_output(trained, 49)
-    leaf = features.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(predict(leaf).sum(), leaf)
-    np.testing.assert_allclose(minus, (gradient * features)[0, :, :5].sum(0).detach(), rtol=1e-3, atol=1e-5)
+    expected = (_gradient(predict, features) * features)[0, :, :5].sum(0)
+    np.testing.assert_allclose(minus, expected, rtol=1e-3, atol=1e-5)
     assert np.abs(plus - minus).max() > 1e-4
 
 

@@ -3,7 +3,7 @@
 from ._fields import MuDataManager, default_modalities, setup_manager
 from ._loader import Batch, TokenSource, WindowBatches, WindowDataModule
 from ._scaling import Scaling, fit_scaling
-from ._table import Promoters, RegionTable, build_table
+from ._table import Promoters, RegionTable, build_table, has_expression
 from ._windows import Tokens, Windows, lay_tokens, prediction_windows, training_windows
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "build_table",
     "default_modalities",
     "fit_scaling",
+    "has_expression",
     "lay_tokens",
     "prediction_windows",
     "setup_manager",

@@ -11,6 +11,8 @@ from scvi.data.fields import BaseAnnDataField
 
 from scget import _keys
 
+from ._table import has_expression
+
 
 class SlotField(BaseAnnDataField):
     """One slot of one modality, required to be there, free in its number of regions or genes.
@@ -77,7 +79,7 @@ def setup_manager(mdata: MuData, setup_method_args: dict[str, Any]) -> MuDataMan
         _counts_field("X", atac, args["atac_layer"]),
         SlotField("motifs", atac, "varm", _keys.MOTIF_SCORES),
     ]
-    if rna in mdata.mod:
+    if has_expression(mdata, args):
         fields.append(_counts_field("genes", rna, args["rna_layer"]))
     manager = MuDataManager(fields=fields, setup_method_args=setup_method_args)
     manager.register_fields(mdata)

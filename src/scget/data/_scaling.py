@@ -62,7 +62,7 @@ class Scaling:
     def targets(self, table: RegionTable) -> np.ndarray:
         """Level, deviation (both standardised) and log10(CPM + 1) at each promoter slot, (k, q, 3); NaN: not known."""
         if table.expression_kg is None:
-            raise InputError("training needs expression: the MuData has no RNA modality")
+            raise InputError("training needs expression: the MuData has no RNA counts")
         mean_g = self.expression(table.genes)
         level_q = table.promoters.genes_to_slots(mean_g[None])[0]
         deviation_kq = table.promoters.genes_to_slots(table.expression_kg - mean_g)

@@ -94,6 +94,12 @@ def positions(known: np.ndarray, names: list[str], what: str) -> np.ndarray:
     return at
 
 
+def has_expression(mdata: MuData, setup: dict[str, Any]) -> bool:
+    """Whether there are RNA counts; a modality that holds predictions alone has no ``X``."""
+    rna = mdata.mod.get(setup["modalities"]["rna_layer"])
+    return rna is not None and (setup["rna_layer"] is not None or rna.X is not None)
+
+
 def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
     """Read a MuData that passed ``setup_mudata`` into arrays.
 
@@ -105,7 +111,7 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
         ``modalities``, ``atac_layer``, ``rna_layer`` as given to ``setup_mudata``.
     """
     atac = mdata[setup["modalities"]["atac_layer"]]
-    rna = mdata.mod.get(setup["modalities"]["rna_layer"])
+    rna = mdata[setup["modalities"]["rna_layer"]] if has_expression(mdata, setup) else None
     regions = regions_of(atac)
     order_p = sort_order(regions)
     regions = regions[order_p]

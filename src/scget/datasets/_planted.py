@@ -19,18 +19,22 @@ import pandas as pd
 FLOOR = 0.02  # openness of a closed region, of an open one's
 MIN_MOTIFS = 16
 _PAIRS = {  # roles of motifs that act together, and what the pair adds to the two alone
-    ("both1", "both2"): ("cooperating", 1.5),
-    ("both3", "both4"): ("cooperating", 1.5),
-    ("up1", "turn1"): ("repressing", -2.4),
-    ("up2", "turn2"): ("repressing", -2.4),
+    ("both1", "both2"): ("cooperating", 1.8),
+    ("both3", "both4"): ("cooperating", 1.8),
+    ("up1", "turn1"): ("repressing", -2.5),
+    ("up2", "turn2"): ("repressing", -2.5),
 }
 _ALONE = {  # effect of one motif, log10(CPM + 1) before scaling; every other motif has none
     "up1": 1.0,
     "up2": 1.0,
     "up3": 1.0,
     "down1": -1.0,
-    "turn1": 0.4,
-    "turn2": 0.4,
+    "both1": -0.15,
+    "both2": -0.15,
+    "both3": -0.15,
+    "both4": -0.15,
+    "turn1": 0.5,
+    "turn2": 0.5,
     "always1": 0.5,
     "always2": -0.3,
 }
@@ -98,9 +102,7 @@ def _module_matrix(role_index: dict[str, int], n_motifs: int) -> np.ndarray:
     return module_om
 
 
-def _activities(
-    rng: np.random.Generator, n_types: int, module_om: np.ndarray, loud_o: np.ndarray, n_steps: int = 3000
-) -> np.ndarray:
+def _activities(rng: np.random.Generator, n_types: int, module_om: np.ndarray, loud_o: np.ndarray) -> np.ndarray:
     """Cell types x TFs, graded, so that no cell type is like another.
 
     Each TF is active in about a third of the cell types, so a TF of one left-out type is seen in others. Swaps of two
@@ -111,7 +113,7 @@ def _activities(
     on_kt = rng.random((n_types, n_tfs)).argsort(axis=0).argsort(axis=0) < n_on
     best_kt = on_kt * rng.uniform(0.6, 0.95, on_kt.shape)
     best = _likeness(best_kt, module_om, loud_o)
-    for _ in range(n_steps):
+    for _ in range(20 * best_kt.size):
         trial_kt = best_kt.copy()
         t, pair = rng.integers(n_tfs), rng.choice(n_types, 2, replace=False)
         trial_kt[pair, t] = trial_kt[pair[::-1], t]
@@ -128,9 +130,8 @@ def _likeness(activity_kt: np.ndarray, module_om: np.ndarray, loud_o: np.ndarray
     norm_k = np.sqrt((dev_ko**2).sum(axis=1))
     alike = (dev_ko @ dev_ko.T / np.outer(norm_k, norm_k))[np.triu_indices(len(dev_ko), 1)]
     sums_k = open_ko.sum(axis=1)  # even, so that counts per million mean the same everywhere
-    return float(
-        alike.max() + (np.maximum(alike, 0) ** 2).mean() + sums_k.std() / sums_k.mean() + norm_k.std() / norm_k.mean()
-    )
+    uneven = sums_k.std() / sums_k.mean() + 2 * norm_k.std() / norm_k.mean()
+    return float(alike.max() + (np.maximum(alike, 0) ** 2).mean() + uneven)
 
 
 def _pwms(rng: np.random.Generator, n_motifs: int) -> list[np.ndarray]:
@@ -180,7 +181,7 @@ def draw_content(rng: np.random.Generator, rule: Rule, promoter_p: np.ndarray) -
     for m in acting[-_N_ALWAYS:]:
         content_pm[:, m] = rng.random(n_regions) < np.where(promoter_p, 0.22, 0.06)
     always_p = content_pm[:, acting[-_N_ALWAYS:]].any(axis=1)
-    content_pm[np.ix_(always_p, acting[:-_N_ALWAYS])] = False
+    content_pm[np.ix_(always_p, np.array(acting[:-_N_ALWAYS]))] = False
     return content_pm.astype(np.int8)
 
 

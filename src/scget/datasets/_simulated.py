@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_DISTANCE = 30_000  # bp from TSS to region centre; farther regions do nothing
 _DECAY = 10_000  # bp in which the effect of a distal region falls to 1 / e
-_SCALE = 0.8  # of all region effects, log10(CPM + 1)
+_SCALE = 0.85  # of all region effects, log10(CPM + 1)
 _LEVEL, _LEVEL_SD = 1.75, 0.2  # of a gene whose regions do nothing, log10(CPM + 1)
 _MOST = 3.5  # expression of any gene, log10(CPM + 1); the least is 0
 _HEIGHT_SD = 0.25  # of log openness among open regions
@@ -49,15 +49,15 @@ class Simulated:
         Cell types x motifs: what having the motif adds to log10(CPM + 1) beyond the mean over cell types, with
         openness as it is; sum over regions, mean over genes. A decoy has 0 everywhere.
     motif_pairs
-        motif_a, motif_b, kind ("cooperating": strong effect only together; "repressing": b turns a's effect round)
-        and effect (what the pair adds to the two alone, before distance).
+        motif_a, motif_b, kind ("cooperating": a strong effect only together; "repressing": each raises expression
+        alone, b with a lowers it) and effect (what the pair adds to the two alone, per unit of openness at distance 0).
     openness
         Cell types x regions: expected ATAC counts are proportional to it.
     base
         Per gene with a promoter: log10(CPM + 1) were all its regions closed.
     expression
         Cell types x genes with a promoter: expected log10(CPM + 1), ``base + sum over links of effect * openness``,
-        at least 0.
+        held between 0 and 3.5.
     activity
         Cell types x motifs: planted TF activity, 0 to 1.
     sites
@@ -92,9 +92,10 @@ def simulated(
 
     TF activity, different in each cell type, decides which motif-bearing regions are open. Expression on the scale
     log10(CPM + 1) is a gene's base plus the sum over regions within 30 kb of its TSS of openness x effect x distance
-    decay. The effect of a region comes from its motifs: some raise, one lowers, two pairs act only together, two
-    turn each other's effect round; about half are decoys. Neither the mean of other cell types nor accessibility
-    alone says how a gene differs between cell types.
+    decay. The effect of a region comes from its motifs: some raise, one lowers, two pairs act only together, two pairs
+    raise apart and lower together; half are decoys. Motifs that act in every cell type set the level of a gene, not
+    its differences. Neither the mean of other cell types nor accessibility alone says how a gene differs between cell
+    types. A few genes, with a TSS in no region, hold most of the counts and cannot be predicted.
 
     Parameters
     ----------
@@ -105,7 +106,7 @@ def simulated(
     n_cells
         Cells of each type.
     n_chroms, regions_per_chrom
-        Chromosomes chr1, chr2, ... and regions on each; about a quarter of the regions are promoters.
+        Chromosomes chr1, chr2, ... and regions on each, at least 20; about a quarter of the regions are promoters.
     n_motifs
         At least 16: 12 act, the rest are decoys.
     seed
@@ -129,54 +130,57 @@ def simulated(
     """
     from mudata import MuData
 
-    _check_sizes(
-        n_cell_types=n_cell_types,
-        n_cells=n_cells,
-        n_chroms=n_chroms,
-        regions_per_chrom=regions_per_chrom,
-        n_motifs=n_motifs,
-    )
+    _check_sizes(n_cell_types, n_cells, n_chroms, regions_per_chrom, n_motifs)
     rng = np.random.default_rng(seed)
-    folder = Path(tempfile.mkdtemp(prefix="scget-simulated-") if directory is None else directory)
-    folder.mkdir(parents=True, exist_ok=True)
     types = [f"type{i + 1:02d}" for i in range(n_cell_types)]
-
     rule = _planted.make_rule(rng, n_cell_types, n_motifs)
     regions, lengths = _layout.draw_regions(rng, n_chroms, regions_per_chrom)
     tss = _layout.draw_genes(rng, regions, n_apart=2)
     promoter_p = np.isin(np.arange(len(regions)), tss["region"])
     content_pm = _planted.draw_content(rng, rule, promoter_p)
     sites, codes = _layout.draw_sites(rng, regions, content_pm, rule.pwms, rule.names)
+    truth = _truth(rng, rule, content_pm, types, regions, tss)
+
+    folder = Path(tempfile.mkdtemp(prefix="scget-simulated-") if directory is None else directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    genome, annotation, motifs = folder / "genome.fa", folder / "genes.gtf", folder / "motifs.meme"
+    _layout.write_genome(rng, genome, lengths, sites, codes)
+    _layout.write_annotation(annotation, tss, lengths)
+    _layout.write_motifs(motifs, rule.names, rule.pwms)
+    mdata = MuData(_cells(rng, n_cells, truth["openness"], truth["expression"], regions, tss))
+    return Simulated(mdata=mdata, genome=genome, annotation=annotation, motifs=motifs, sites=sites, **truth)
+
+
+def _check_sizes(*sizes: int) -> None:
+    least = {"n_cell_types": 4, "n_cells": 1, "n_chroms": 1, "regions_per_chrom": 20, "n_motifs": _planted.MIN_MOTIFS}
+    for size, (name, needed) in zip(sizes, least.items(), strict=True):
+        if size < needed:
+            raise InputError(f"{name} is {size}; the planted rule needs at least {needed}. Ask for more.")
+
+
+def _truth(
+    rng: np.random.Generator,
+    rule: _planted.Rule,
+    content_pm: np.ndarray,
+    types: list[str],
+    regions: pd.DataFrame,
+    tss: pd.DataFrame,
+) -> dict[str, Any]:
+    """The tables of `Simulated` that say what was planted, all but the sites."""
     open_kp = _planted.openness(rule, content_pm, rng.lognormal(0, _HEIGHT_SD, len(regions)))
     openness = pd.DataFrame(open_kp, index=types, columns=regions.index)
     links = _links(tss, regions, _SCALE * _planted.region_effect(rule, content_pm))
     base = _base(rng, tss)
-    expression = _expression(base, links, openness)
     effects_km = _motif_effects(links, openness, _SCALE * _planted.motif_effect(rule, content_pm), len(base))
-
-    paths = folder / "genome.fa", folder / "genes.gtf", folder / "motifs.meme"
-    _layout.write_genome(rng, paths[0], lengths, sites, codes)
-    _layout.write_annotation(paths[1], tss, lengths)
-    _layout.write_motifs(paths[2], rule.names, rule.pwms)
-    return Simulated(
-        MuData(_cells(rng, n_cells, openness, expression, regions, tss)),
-        *paths,
-        links=links[links["effect"] != 0].reset_index(drop=True),
-        motif_effects=pd.DataFrame(effects_km, index=types, columns=rule.names),
-        motif_pairs=rule.pairs,
-        openness=openness,
-        base=base,
-        expression=expression,
-        activity=pd.DataFrame(rule.activity_km, index=types, columns=rule.names),
-        sites=sites,
-    )
-
-
-def _check_sizes(**sizes: int) -> None:
-    least = {"n_cell_types": 4, "n_cells": 1, "n_chroms": 1, "regions_per_chrom": 20, "n_motifs": _planted.MIN_MOTIFS}
-    for name, size in sizes.items():
-        if size < least[name]:
-            raise InputError(f"{name} is {size}; at least {least[name]} are needed for the planted rule. Ask for more.")
+    return {
+        "links": links[links["effect"] != 0].reset_index(drop=True),
+        "motif_effects": pd.DataFrame(effects_km, index=types, columns=rule.names),
+        "motif_pairs": rule.pairs.assign(effect=_SCALE * rule.pairs["effect"]),
+        "openness": openness,
+        "base": base,
+        "expression": _expression(base, links, openness),
+        "activity": pd.DataFrame(rule.activity_km, index=types, columns=rule.names),
+    }
 
 
 def _links(tss: pd.DataFrame, regions: pd.DataFrame, effect_p: np.ndarray) -> pd.DataFrame:

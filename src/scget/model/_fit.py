@@ -59,7 +59,9 @@ def fit(
         raise InputError("early_stopping needs validation_chroms=[...]: what is held out is never looked at")
     table = model.table()
     if supervised and table.expression_kg is None:
-        raise InputError("train() needs expression: the MuData has no RNA modality. Use pretrain(), or add 'rna'")
+        raise InputError(
+            "train() needs expression: the MuData has no RNA modality with counts. Use pretrain(), or add 'rna'"
+        )
     inherited = {"obs": [], "chroms": []} if model.holdout is None else model.holdout.asdict()
     obs = inherited["obs"] if holdout_obs is None else holdout_obs
     chroms = inherited["chroms"] if holdout_chroms is None else holdout_chroms

@@ -73,7 +73,9 @@ class GET(BaseModelClass):
     ) -> None:
         super().__init__(mdata, registry)
         if closed not in ("drop", "promoters", "keep") or window < 1:
-            raise InputError(f"closed={closed!r}, window={window}: 'promoters', 'drop' or 'keep', and at least 1 region")
+            raise InputError(
+                f"closed={closed!r}, window={window}: 'promoters', 'drop' or 'keep', and at least 1 region"
+            )
         self.config = GETConfig(
             n_motifs=self.summary_stats["n_motifs"],
             n_channels=len(CHANNELS),
@@ -234,7 +236,7 @@ class GET(BaseModelClass):
         batch_size: int = 32,
         top: int = 50,
     ) -> Attribution:
-        """Say which motifs and regions predictions rest on: gradient x input of each gene's own prediction.
+        """Say which motifs and regions predictions rest on, by gradient x input; see :class:`Attribution`.
 
         Parameters
         ----------

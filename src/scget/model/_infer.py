@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from scget._errors import ScgetWarning
-from scget.data import RegionTable, Scaling, TokenSource, WindowBatches, Windows, lay_tokens, prediction_windows
+from scget.data import Batch, RegionTable, Scaling, TokenSource, WindowBatches, Windows, lay_tokens, prediction_windows
 from scget.module import ExpressionNet
 
 if TYPE_CHECKING:
@@ -25,15 +25,17 @@ LEVEL, DEVIATION = 0, 1
 
 @dataclass(frozen=True)
 class Attribution:
-    """What predictions rest on, by gradient x input.
+    """What predictions rest on, by the gradient of each gene's own prediction, averaged over its promoters.
 
     Parameters
     ----------
     motifs
-        Row name to a genes x motifs table, signed, in log10(CPM + 1).
+        Row name to a genes x motifs table: gradient x motif score, summed over the window, signed, log10(CPM + 1).
     links
-        Table row, gene, region, distance (bp from the TSS region's centre, negative upstream), score (share of the
-        gene's total, 0 to 1), signed (log10(CPM + 1)), strongest first within row and gene.
+        Table row, gene, region, distance (bp from the promoter region's centre, negative upstream), signed (log10(CPM
+        + 1)) and score (share of the gene's total absolute value, 0 to 1), strongest first. ``signed`` is gradient x
+        (features less their training mean): what the region's being more or less open than in the training rows adds
+        to the gene's departure from its training mean. With ``deviation=False`` it is gradient x features.
     """
 
     motifs: dict[str, pd.DataFrame]
@@ -121,32 +123,40 @@ def attribute_genes(
     batch_size: int,
     top: int,
 ) -> Attribution:
-    """Gradient x input of each gene's own prediction, averaged over its promoters as the prediction is.
-
-    ``windows`` are those the predictions were read from, so that what is explained is what was predicted.
-    """
+    """See :class:`Attribution`; ``windows`` are those the predictions were read from."""
     jobs = _jobs(windows, table, row_k, gene_g)
-    weight_bo = _output_weights(net, table, scaling, jobs, source.center_p.device)
+    weight_jo = _output_weights(net, table, scaling, jobs, source.center_p.device)
     motifs_jm, links = [], []
     for part in _shown(np.array_split(np.arange(len(jobs)), max(-(-len(jobs) // batch_size), 1)), "attribute"):
         job = jobs.iloc[part]
-        row_b = torch.from_numpy(job["row"].to_numpy()).to(source.center_p.device)
         index_br = windows.regions(job["window"].to_numpy())
-        batch = source.gather(row_b, torch.from_numpy(index_br).to(row_b.device))
-        effect_brf = _gradient_x_input(
-            net, batch, job["token"].to_numpy(), weight_bo[torch.from_numpy(part).to(row_b.device)]
-        )
-        effect_brf = effect_brf / effect_brf.new_tensor(job["n_promoters"].to_numpy())[:, None, None]
-        motifs_jm.append(effect_brf[..., : net.config.n_motifs].sum(1).cpu().numpy())
-        links.append(_links(effect_brf.sum(2).cpu().numpy(), index_br, job))
+        row_b, index = (torch.from_numpy(a).to(weight_jo.device) for a in (job["row"].to_numpy(), index_br))
+        batch = source.gather(row_b, index)
+        slope_brf = _slopes(net, batch, job["token"].to_numpy(), weight_jo[part[0] : part[-1] + 1])
+        by_motif = (slope_brf * batch.tokens_brf)[..., : net.config.n_motifs].sum(1)
+        by_region = (slope_brf * _departure(net, batch.tokens_brf)).sum(2)
+        motifs_jm.append(by_motif.detach().cpu().numpy())
+        links.append(_links(by_region.detach().cpu().numpy(), index_br, job))
     return _collect(jobs, np.concatenate(motifs_jm), pd.concat(links), table, row_k, gene_g, top)
 
 
-def _gradient_x_input(net: ExpressionNet, batch: object, token: np.ndarray, weight_bo: Tensor) -> Tensor:
+def _slopes(net: ExpressionNet, batch: Batch, token: np.ndarray, weight_bo: Tensor) -> Tensor:
+    """Gradient of each gene's prediction with respect to its window's features."""
     tokens_brf = batch.tokens_brf.requires_grad_()
     out_bo = net(tokens_brf, batch.center_br, batch.pad_br)[np.arange(len(token)), token]
-    (gradient_brf,) = torch.autograd.grad((out_bo * weight_bo).sum(), tokens_brf)
-    return gradient_brf * tokens_brf.detach()
+    return torch.autograd.grad((out_bo * weight_bo).sum(), tokens_brf)[0]
+
+
+def _departure(net: ExpressionNet, tokens_brf: Tensor) -> Tensor:
+    """What a region's gradient is multiplied by: its features less those it has, on average, in the training rows.
+
+    The average row differs in accessibility alone: by the fold in both channels. A network that predicts expression
+    itself has no such reference, and the features are taken as they are.
+    """
+    if not net.config.deviation:
+        return tokens_brf
+    fold_br = tokens_brf[..., -1:]
+    return torch.cat([torch.zeros_like(tokens_brf[..., :-2]), fold_br, fold_br], dim=-1)
 
 
 def _jobs(windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.ndarray) -> pd.DataFrame:
@@ -177,12 +187,13 @@ def _output_weights(
     """How much each output of the network counts in the gene's prediction, (job, o): its own strand only."""
     weight = np.zeros((len(jobs), net.config.n_outputs), dtype=np.float32)
     at, strand = np.arange(len(jobs)), jobs["strand"].to_numpy()
+    share = 1 / jobs["n_promoters"].to_numpy()  # a gene's prediction is the mean over its promoters
     if not net.config.deviation:
-        weight[at, strand] = 1
+        weight[at, strand] = share
     else:
         unseen = np.isnan(scaling.expression(table.genes))[jobs["gene"].to_numpy()]
-        weight[at, strand] = np.where(unseen, scaling.level[1], 0)
-        weight[at, 2 + strand] = scaling.deviation[0]
+        weight[at, strand] = np.where(unseen, scaling.level[1], 0) * share
+        weight[at, 2 + strand] = scaling.deviation[0] * share
     return torch.from_numpy(weight).to(device)
 
 
@@ -223,8 +234,11 @@ def _collect(
     size = links["signed"].abs()
     total = size.groupby([links["row"], links["gene"]]).transform("sum")
     links["score"] = np.where(total > 0, size / total.where(total > 0, 1), 0.0)
-    links = links.sort_values(["row", "gene", "score"], ascending=[True, True, False], kind="stable")
-    links = links.groupby(["row", "gene"], sort=False).head(top).reset_index(drop=True)
+    asked = pd.DataFrame(
+        {"row": pd.Index(row_k).get_indexer(links["row"]), "gene": pd.Index(gene_g).get_indexer(links["gene"])}
+    )
+    order = np.lexsort([-links["score"], asked["gene"], asked["row"]])
+    links = links.iloc[order].groupby(["row", "gene"], sort=False).head(top).reset_index(drop=True)
     named = {
         "row": table.rows[links["row"]].astype(str),
         "gene": table.genes[links["gene"]].astype(str),

@@ -10,7 +10,7 @@ import numpy as np
 from mudata import MuData
 
 from scget._errors import InputError, first
-from scget.data import RegionTable
+from scget.data import RegionTable, has_expression
 from scget.data._table import positions
 from scget.pp import _checks
 
@@ -18,7 +18,7 @@ from scget.pp import _checks
 def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
     """Refuse, with :class:`InputError`, a MuData that would give wrong numbers; ATAC alone will do."""
     atac, rna = setup["modalities"]["atac_layer"], setup["modalities"]["rna_layer"]
-    has_rna = not isinstance(mdata, MuData) or rna in mdata.mod  # anything else is refused by name below
+    has_rna = not isinstance(mdata, MuData) or has_expression(mdata, setup)  # anything else is refused by name below
     layers = {"atac_layer": setup["atac_layer"], "rna_layer": setup["rna_layer"]}
     _checks.check_mudata(mdata, atac=atac, rna=rna if has_rna else None, motifs=True, promoters=True, **layers)
     for name, layer in zip([atac, rna] if has_rna else [atac], layers.values(), strict=False):

@@ -142,17 +142,19 @@ def _hits(
     limit: np.ndarray,
     tables: np.ndarray,
     n_words: np.ndarray,
+    words: np.ndarray,
+    bounds: np.ndarray,
     k: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Position, row and score of every hit; ``codes`` go on behind the last region by the widest motif."""
-    at, row, score = np.empty(1024, np.int64), np.empty(1024, np.int64), np.empty(1024, np.float64)
-    n = 0
-    words = _read_words(codes, k)
-    bounds = np.empty(np.diff(offsets).max(), np.uint64)
+    at: np.ndarray,
+    row: np.ndarray,
+    score: np.ndarray,
+) -> int:
+    """Write position, row and score of every hit as far as there is room; return their number."""
+    n, first = 0, 0
     flags = np.uint64(0x8000800080008000)
-    ends = np.cumsum(n_words)
     for group in range(len(n_words)):
-        table = tables[ends[group] - n_words[group] : ends[group]]
+        table = tables[first : first + n_words[group]]
+        first += n_words[group]
         for i in range(len(offsets) - 1):
             bound = bounds[: offsets[i + 1] - offsets[i]]
             _add_bounds(bound, table, words[offsets[i] :], k)
@@ -166,20 +168,26 @@ def _hits(
                     for j in range(width[r]):
                         total += scores[r, j, codes[offsets[i] + x + j]]
                     if total >= limit[r]:
-                        if n == len(at):
-                            at, row, score = np.append(at, at), np.append(row, row), np.append(score, score)
-                        at[n], row[n], score[n] = offsets[i] + x, r, total
+                        if n < len(at):
+                            at[n], row[n], score[n] = offsets[i] + x, r, total
                         n += 1
-    return at[:n], row[:n], score[:n]
+    return n
 
 
 def find_hits(scanner: Scanner, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Position in ``codes``, row of the scanner and score in bits of every hit that lies within one region."""
     s = scanner
-    pad = np.full(int(s.n_words.max(initial=1)) * WORD, 4, dtype=np.uint8)
+    pad = np.full(int(s.n_words.max(initial=1)) * WORD, 4, dtype=np.uint8)  # the widest motif may look past the end
     part = np.concatenate([codes[offsets[0] : offsets[-1]], pad])
-    at, row, score = _hits(part, offsets - offsets[0], s.scores, s.width, s.limit, s.tables, s.n_words, WORD)
-    return at + offsets[0], row, score
+    begin = offsets - offsets[0]
+    words = _read_words(part, WORD)
+    bounds = np.empty(np.diff(offsets).max(initial=0), dtype=np.uint64)
+    n, room = 1, 0
+    while n > room:  # twice at most
+        room = max(n, 1 << 16)
+        at, row, score = np.empty(room, dtype=np.int64), np.empty(room, dtype=np.int64), np.empty(room)
+        n = _hits(part, begin, s.scores, s.width, s.limit, s.tables, s.n_words, words, bounds, WORD, at, row, score)
+    return at[:n] + offsets[0], row[:n], score[:n]
 
 
 def sum_hits(at: np.ndarray, cluster: np.ndarray, score: np.ndarray, offsets: np.ndarray, n: int) -> csr_matrix:

@@ -30,7 +30,9 @@ def attribute(
     top: int = 50,
     copy: bool = False,
 ) -> MuData | None:
-    """Attribute predictions to motifs and regions (gradient x input) and write the result into a MuData.
+    """Attribute predictions to motifs and regions and write the result into a MuData.
+
+    By gradient x input; :class:`scget.model.Attribution` says what the numbers mean.
 
     Parameters
     ----------

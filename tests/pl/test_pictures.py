@@ -1,0 +1,67 @@
+"""Pictures show the numbers they are made of."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+import scget
+from scget._errors import InputError
+
+mpl.use("agg")
+
+
+@pytest.fixture
+def answered(trained, toy):
+    scget.tl.predict(toy, trained)
+    scget.tl.attribute(toy, trained, genes=["G7"], rows=["T5"], top=1000)
+    yield toy
+    mpl.pyplot.close("all")
+
+
+def test_predicted_shows_genes_and_their_correlation(answered, trained):
+    counts = answered["rna"].X.toarray().astype(float)
+    observed = np.log10(1e6 * counts / counts.sum(1, keepdims=True) + 1)
+    predicted = answered["rna"].layers["get"]
+    able = np.isfinite(predicted[5])
+    ax = scget.pl.predicted(answered, "T5", show=False)
+    points = ax.collections[0].get_offsets()
+    np.testing.assert_allclose(points, np.column_stack([observed[5], predicted[5]])[able], rtol=1e-5)
+    assert f"r = {np.corrcoef(observed[5][able], predicted[5][able])[0, 1]:.2f}, 50 genes" in ax.get_title()
+
+    mean = observed[:5].mean(axis=0)
+    ax = scget.pl.predicted(
+        answered, "T5", training_rows=trained.holdout.seen_obs, genes=["G1", "G2", "G3"], show=False
+    )
+    points = ax.collections[0].get_offsets()
+    np.testing.assert_allclose(points[:, 0], (observed[5] - mean)[1:4], atol=1e-5)
+    np.testing.assert_allclose(points[:, 1], (predicted[5] - mean)[1:4], atol=1e-5)
+    assert "delta r" in ax.get_title() and "3 genes" in ax.get_title()
+
+
+def test_attribution_shows_regions_where_they_are(answered):
+    links = answered.uns["get"]["links"]
+    ax = scget.pl.attribution(answered, "G7", "T5", show=False)
+    points = ax.collections[1].get_offsets()
+    var = answered["atac"].var.loc[links["region"].astype(str)]
+    np.testing.assert_allclose(points[:, 0] * 1000, (var["start"] + var["end"]) // 2)
+    np.testing.assert_allclose(points[:, 1], links["signed"], rtol=1e-5)
+    tss = answered["atac"].uns["peak_annotation"].set_index("gene").loc["G7", "tss"]
+    near = scget.pl.attribution(answered, "G7", "T5", flank=20_000, show=False).collections[1].get_offsets()
+    assert 0 < len(near) < len(points) and (np.abs(near[:, 0] * 1000 - tss) <= 20_000).all()
+
+
+def test_axes_and_figures_as_in_scanpy(answered):
+    ax = mpl.pyplot.subplots()[1]
+    assert scget.pl.predicted(answered, "T5", ax=ax) is ax
+    figure = scget.pl.attribution(answered, "G7", "T5", return_fig=True)
+    assert isinstance(figure, mpl.figure.Figure)
+
+
+def test_missing_answers_say_what_to_run(toy, answered):
+    with pytest.raises(InputError, match=r"no attribution of 'G1' in 'T5' \(genes there: 'G7'\)"):
+        scget.pl.attribution(answered, "G1", "T5")
+    del toy["rna"].layers["get"]
+    with pytest.raises(InputError, match="run scget.tl.predict"):
+        scget.pl.predicted(toy, "T5")

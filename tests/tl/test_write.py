@@ -1,0 +1,123 @@
+"""What tl writes, where, in whose order, and that it survives a file."""
+
+from __future__ import annotations
+
+import mudata
+import numpy as np
+import pandas as pd
+import pytest
+from mudata import MuData
+
+import scget
+from scget._errors import InputError
+
+
+@pytest.fixture
+def mixed(toy, rng):
+    """The toy data in another order of rows, regions and genes."""
+    atac = toy["atac"][rng.permutation(6), rng.permutation(120)].copy()
+    return MuData({"atac": atac, "rna": toy["rna"][rng.permutation(6), rng.permutation(51)].copy()})
+
+
+def test_predictions_are_written_in_the_users_order(trained, mixed):
+    assert scget.tl.predict(mixed, trained) is None
+    expected = trained.predict()
+    rna, atac = mixed["rna"], mixed["atac"]
+    layer = rna.to_df(layer="get")
+    pd.testing.assert_frame_equal(
+        layer.loc[expected.index, expected.columns], expected.astype(np.float32), rtol=1e-4, atol=1e-4
+    )
+    pd.testing.assert_frame_equal(rna.obsm["get_expression"], layer, check_names=False)
+    promoters = atac.uns["peak_annotation"]
+    single = [g for g in range(1, 48) if (promoters["region"] == promoters["region"].iloc[g]).sum() == 1]
+    for g in single[:5]:  # alone in its region: the region's prediction on its strand is the gene's
+        line = promoters[promoters["gene"] == f"G{g}"].iloc[0]
+        own, other = ("get_plus", "get_minus") if line["strand"] == "+" else ("get_minus", "get_plus")
+        np.testing.assert_allclose(atac.to_df(layer=own).loc[layer.index, line["region"]], layer[f"G{g}"], rtol=1e-5)
+        assert atac.to_df(layer=other)[line["region"]].isna().all()
+    no_gene = ~atac.var_names.isin(promoters["region"])
+    assert np.isnan(atac.layers["get_plus"][:, no_gene]).all()
+
+
+def test_provenance(trained, toy):
+    scget.tl.predict(toy, trained)
+    record = toy.uns["get"]
+    assert record["holdout_obs"] == ["T5"] and record["holdout_chroms"] == ["chr10"] and record["window"] == 16
+    assert record["unit"] == toy["rna"].uns["get"]["unit"] == "log10(CPM + 1)"
+    assert record["scget_version"] == scget.__version__ and len(record["model"]) == 16
+
+
+def test_copy_leaves_the_original_alone(trained, toy):
+    changed = scget.tl.predict(toy, trained, key_added="mine", copy=True)
+    assert "mine" in changed["rna"].layers and not toy["rna"].layers and "mine" not in toy.uns
+    with pytest.raises(InputError, match=r"mdata is a view.*mdata.copy\(\)"):
+        scget.tl.predict(toy[:3], trained)
+
+
+def test_atac_alone_gets_an_rna_modality(trained, toy):
+    alone = MuData({"atac": toy["atac"].copy()})
+    with pytest.raises(InputError, match="run scget.tl.predict"):
+        scget.tl.attribute(alone, trained, genes=["G1"])
+    scget.tl.predict(alone, trained)
+    scget.tl.predict(toy, trained)
+    assert alone["rna"].obs_names.tolist() == toy["rna"].obs_names.tolist() and alone.n_vars == 120 + 50
+    both = toy["rna"].to_df(layer="get")
+    pd.testing.assert_frame_equal(alone["rna"].to_df(layer="get")[both.columns[:50]], both.iloc[:, :50])
+    scget.tl.attribute(alone, trained, genes=["G1"])
+    assert np.isfinite(alone["rna"].varm["get_motif_T0"][alone["rna"].var_names == "G1"]).all()
+
+
+def test_attributions_are_written_by_name(trained, mixed):
+    scget.tl.attribute(mixed, trained, genes=["G7", "G2"], rows=["T5", "T1"], top=3)
+    found = trained.attribute(genes=["G7", "G2"], rows=["T5", "T1"], top=3)
+    rna = mixed["rna"]
+    assert rna.uns["get"]["motif_names"].tolist() == ["A", "B/1", "C", "D", "E"]
+    asked = rna.var_names.isin(["G7", "G2"])
+    for row, motifs in found.motifs.items():
+        written = pd.DataFrame(rna.varm[f"get_motif_{row}"], index=rna.var_names)
+        np.testing.assert_allclose(written.loc[["G7", "G2"]], motifs, rtol=1e-3, atol=1e-5)
+        assert written[~asked].isna().all(axis=None)
+        summary = rna.obsm["get_motif"][rna.obs_names.get_loc(row)]
+        np.testing.assert_allclose(summary, motifs.abs().mean(), rtol=1e-3, atol=1e-5)
+    assert np.isnan(rna.obsm["get_motif"][rna.obs_names.get_loc("T0")]).all()
+    links = mixed.uns["get"]["links"]
+    assert len(links) == 2 * 2 * 3
+    for column in ("row", "gene", "region"):
+        assert links[column].astype(str).tolist() == found.links[column].tolist()
+    np.testing.assert_allclose(links["signed"], found.links["signed"], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["h5mu", "zarr"])
+def test_results_survive_a_file(trained, toy, tmp_path, form):
+    toy["rna"].var_names = [*toy["rna"].var_names[:-1], "HLA/A"]
+    toy["rna"].obs_names = toy["atac"].obs_names = [*toy["rna"].obs_names[:-1], "NK/T"]
+    toy.update()
+    scget.tl.predict(toy, trained)
+    scget.tl.attribute(toy, trained, genes=["G7"])
+    path = tmp_path / f"x.{form}"
+    (toy.write_h5mu if form == "h5mu" else toy.write_zarr)(path)
+    back = (mudata.read_h5mu if form == "h5mu" else mudata.read_zarr)(path)
+    np.testing.assert_array_equal(back["rna"].layers["get"], toy["rna"].layers["get"])
+    np.testing.assert_array_equal(back["rna"].varm["get_motif_NK_T"], toy["rna"].varm["get_motif_NK_T"])
+    np.testing.assert_array_equal(back["atac"].layers["get_minus"], toy["atac"].layers["get_minus"])
+    assert list(back.uns["get"]["holdout_obs"]) == ["T5"]
+    pd.testing.assert_series_equal(back.uns["get"]["links"]["score"], toy.uns["get"]["links"]["score"])
+    assert back.uns["get"]["links"]["row"].astype(str).tolist() == toy.uns["get"]["links"]["row"].astype(str).tolist()
+    assert "HLA_A" in back["rna"].obsm["get_expression"]
+
+
+def test_rows_that_would_share_a_slot_are_refused(trained, toy):
+    toy["rna"].obs_names = toy["atac"].obs_names = ["a/b", "a_b", "T2", "T3", "T4", "T5"]
+    toy.update()
+    with pytest.raises(InputError, match="differ only in '/' and '_'"):
+        scget.tl.attribute(toy, trained, genes=["G7"])
+    assert not toy["rna"].varm and "get" not in toy.uns
+
+
+def test_scanpy_draws_from_the_layer(trained, toy):
+    import scanpy as sc
+
+    scget.tl.predict(toy, trained)
+    plot = sc.pl.matrixplot(toy["rna"], ["G1", "G2"], groupby="cell_type", layer="get", show=False, return_fig=True)
+    drawn = plot.values_df
+    np.testing.assert_allclose(drawn.loc["T3", "G2"], toy["rna"].to_df(layer="get").loc["T3", "G2"], rtol=1e-5)
