@@ -68,8 +68,10 @@ def test_against_captum_and_finite_differences(trained):
         reference = features.clone()  # the same regions as open as on average in the training rows
         accessibility = trained.scaling.accessibility_p[window]
         reference[0, :, 5:] = torch.tensor(np.stack([accessibility, np.zeros(len(window))], axis=1))
-        expected = (_gradient(predict, features) * (features - reference))[0].sum(1)
+        expected = (_gradient(predict, (features + reference) / 2) * (features - reference))[0].sum(1)
         np.testing.assert_allclose(links[table.regions.names[window]], expected, rtol=1e-3, atol=1e-5)
+        whole = (predict(features) - predict(reference)).item()
+        assert links.sum() == pytest.approx(whole, rel=0.2)  # complete up to the midpoint rule
 
         region = int(np.abs(by_captum).sum(1).argmax())
         up, down = features.clone(), features.clone()
@@ -77,6 +79,26 @@ def test_against_captum_and_finite_differences(trained):
         down[0, region] *= 0.99
         slope = (predict(up) - predict(down)).item() / 0.02
         assert slope == pytest.approx(by_captum[region].sum(), rel=1e-3)
+
+
+def test_without_deviation_regions_are_measured_from_0(toy):
+    from scget.model import GET
+
+    GET.setup_mudata(toy)
+    model = GET(toy, width=8, n_layers=1, n_heads=2, window=16, deviation=False)
+    model.train(1, enable_progress_bar=False, accelerator="cpu")
+    gene = next(g for g in range(1, 48) if model.predict(rows=["T5"]).notna().iloc[0, g])
+    table = model.table()
+    slot = table.promoters.slot_n[table.promoters.gene_n == gene][0]
+    window, at = _window(model, 5, table.promoters.region_q[slot])
+    features = np.hstack([model.scaling.motifs(table)[window], model.scaling.channels(table)[5, window]])
+    center = torch.tensor(table.regions.centers[window])[None]
+    strand = table.promoters.strand_q[slot]
+    features = torch.tensor(features)[None]
+    gradient = _gradient(lambda x: model.module(x, center)[:, at, strand], features / 2)
+    links = model.attribute(genes=[f"G{gene}"], rows=["T5"], top=1000).links.set_index("region")["signed"]
+    expected = (gradient * features)[0].sum(1)
+    np.testing.assert_allclose(links[table.regions.names[window]], expected, rtol=1e-3, atol=1e-5)
 
 
 def test_each_strand_has_its_own_gradient(trained):

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import gzip
+import os
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from Bio import bgzf
 
 from scget._errors import GenomeError, ScgetWarning
 from scget.pp import _genome
@@ -47,37 +50,124 @@ def expected(sequences, names):
 NAMES = ["chr10:300-333", "chr1:0-10", "chr1:55-130", "chr10:0-60", "chr1:990-1000", "chrM:59-60", "chr1:57-63"]
 
 
-@pytest.mark.parametrize("block", [1, 7, 61, 1 << 24])
-def test_same_bases_as_slicing_in_the_order_given(genome, monkeypatch, block):
+def test_same_bases_as_slicing_in_the_order_given(genome):
     path, sequences = genome
-    monkeypatch.setattr(_genome, "_READ", block)
     codes, offsets = read_sequences(path, parse_regions(NAMES))
     assert codes.dtype == np.uint8
     assert as_text(codes, offsets) == expected(sequences, NAMES)
 
 
-@pytest.mark.parametrize("pack", ["gzip", "blocks", "windows", "one line"])
-def test_file_forms_give_the_same(genome, tmp_path, pack):
+def bgzip(path, data, block=1 << 15):
+    with bgzf.BgzfWriter(path, "wb") as file:
+        for i in range(0, len(data), block):
+            file.write(data[i : i + block])
+            file.flush()
+    return path
+
+
+@pytest.fixture(params=["toy.fa", "toy.fa.gz"])
+def either(request, genome):
+    """The file, plain or compressed with bgzip, and its sequences."""
+    path, sequences = genome
+    return path if request.param == path.name else bgzip(path.parent / request.param, path.read_bytes()), sequences
+
+
+@pytest.mark.parametrize("form", ["one block", "blocks", "upper suffix", "windows", "one line"])
+def test_file_forms_give_the_same(genome, tmp_path, rng, form):
     path, sequences = genome
     text = path.read_bytes()
-    other = tmp_path / "other.fa.gz"
-    if pack == "gzip":
-        other.write_bytes(gzip.compress(text))
-    elif pack == "blocks":  # as bgzip does: many small members
-        other.write_bytes(b"".join(gzip.compress(text[i : i + 100]) for i in range(0, len(text), 100)))
-    elif pack == "windows":
+    other = tmp_path / "other.fa"
+    if form == "one block":
+        bgzip(other := tmp_path / "other.fa.gz", text)
+    elif form == "blocks":
+        bgzip(other := tmp_path / "other.fa.bgz", text, 100)
+    elif form == "upper suffix":
+        bgzip(other := tmp_path / "OTHER.FA.GZ", text, 61)
+    elif form == "windows":
         other.write_bytes(text.replace(b"\n", b"\r\n"))
     else:
         other.write_text("\n".join(f">{name}\n{sequence}" for name, sequence in sequences.items()))
+    names = NAMES + [
+        f"chr1:{i}-{i + n}" for i, n in zip(rng.integers(0, 900, 99), rng.integers(1, 100, 99), strict=True)
+    ]
     genome_object = SimpleNamespace(fasta=other)  # as SnapATAC2's Genome
-    assert as_text(*read_sequences(genome_object, parse_regions(NAMES))) == expected(sequences, NAMES)
+    for _ in range(2):  # with the index made, then with the one kept
+        assert as_text(*read_sequences(genome_object, parse_regions(names))) == expected(sequences, names)
 
 
-def test_leaves_no_files_behind(genome):
-    path, _ = genome
-    before = sorted(path.parent.iterdir())
+def files(folder):
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+def test_makes_the_index_beside_the_file_once(either):
+    path, _ = either
+    before = set(files(path.parent))
     read_sequences(path, parse_regions(NAMES))
-    assert sorted(path.parent.iterdir()) == before
+    made = files(path.parent)
+    assert set(made) - before == {f"{path.name}.fai"} | ({f"{path.name}.gzi"} if path.suffix == ".gz" else set())
+    begin = len(">chr1 a description > of it\n")  # samtools faidx: name, length, offset, bases and bytes of a line
+    assert made[f"{path.name}.fai"][0].decode().splitlines()[0] == f"chr1\t1000\t{begin}\t60\t61"
+    read_sequences(path, parse_regions(NAMES))
+    assert files(path.parent) == made
+
+
+@pytest.mark.parametrize("index", ["none", "stale", "fresh"])
+def test_folder_that_cannot_be_written(either, monkeypatch, index):
+    path, sequences = either
+    if index != "none":
+        read_sequences(path, parse_regions(NAMES))
+    if index == "stale":
+        age(path)
+    before = files(path.parent)
+    monkeypatch.setattr(_genome.os, "access", lambda *_: False)  # root may write anywhere, so chmod would not do
+    path.parent.chmod(0o500)
+    assert as_text(*read_sequences(path, parse_regions(NAMES))) == expected(sequences, NAMES)
+    assert files(path.parent) == before
+    path.parent.chmod(0o700)
+
+
+def test_index_that_cannot_be_replaced_is_left(either, monkeypatch):
+    path, sequences = either
+    before = files(path.parent)
+
+    def refuse(*_):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(_genome.os, "replace", refuse)
+    assert as_text(*read_sequences(path, parse_regions(NAMES))) == expected(sequences, NAMES)
+    assert files(path.parent) == before
+
+
+def age(path):
+    """Make the file's indices older than itself."""
+    for index in path.parent.glob(f"{path.name}.*i"):
+        os.utime(index, (0, 0))
+
+
+@pytest.mark.parametrize("old", [".fai", ".gzi", ".*i"])
+def test_stale_index_is_made_anew(either, old):
+    path, sequences = either
+    read_sequences(path, parse_regions(NAMES))
+    made = path.stat().st_mtime_ns
+    text = "".join(f">{name} other\n{s[::-1]}\n" for name, s in sequences.items()).encode()  # other lines, other bases
+    bgzip(path, text, 90) if path.suffix == ".gz" else path.write_bytes(text)
+    os.utime(path, ns=(made, made))  # so that only what follows is older
+    for index in path.parent.glob(f"{path.name}{'.fai' if path.suffix == '.fa' else old}"):
+        os.utime(index, (0, 0))
+    turned = {name: sequence[::-1] for name, sequence in sequences.items()}
+    assert as_text(*read_sequences(path, parse_regions(NAMES))) == expected(turned, NAMES)
+    kept = files(path.parent)
+    assert as_text(*read_sequences(path, parse_regions(NAMES))) == expected(turned, NAMES)
+    assert files(path.parent) == kept
+
+
+def test_refuses_an_index_of_another_file(genome):
+    path, _ = genome
+    read_sequences(path, parse_regions(NAMES))
+    path.write_text("\n".join([">chr1 a description > of it"] + ["ACGT" * 15, ">chr" + "1" * 56] * 99))  # lines as long
+    os.utime(path, (0, 0))  # so that the index looks fresh
+    with pytest.raises(GenomeError, match=r"no 75 bases at 'chr1:55-130'.* no index .* of another file"):
+        read_sequences(path, parse_regions(["chr1:55-130"]))
 
 
 @pytest.mark.parametrize(
@@ -107,12 +197,45 @@ def test_refuses_what_is_no_whole_fasta(genome, tmp_path):
         read_sequences(tmp_path / "none.fa", regions)
     table = tmp_path / "table.bed"
     table.write_text("chr1\t0\t10\n")
-    with pytest.raises(GenomeError, match="does not begin with '>'"):
+    with pytest.raises(GenomeError, match="Cannot read '.*table.bed' .*start with '>'"):
         read_sequences(table, regions)
-    cut = tmp_path / "cut.fa.gz"
-    cut.write_bytes(gzip.compress(genome[0].read_bytes())[:-40])
-    with pytest.raises(GenomeError, match="is damaged .* Download it again"):
-        read_sequences(cut, regions)
+    uneven = tmp_path / "uneven.fa"
+    uneven.write_text(">chr1\nACGT\nAC\nACGT\n")
+    with pytest.raises(GenomeError, match="Line length .* not consistent"):
+        read_sequences(uneven, regions)
+    twice = tmp_path / "twice.fa"
+    twice.write_text(">chr1\nACGT\n" * 2)
+    with pytest.raises(GenomeError, match='Duplicate key "chr1"'):
+        read_sequences(twice, regions)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["table.bed", "toy.fa", "twice.fa", "uneven.fa"]
+
+
+@pytest.mark.parametrize("kept", [28, 40, 300, -1])
+def test_refuses_a_damaged_bgzip(genome, kept):
+    path, _ = genome
+    packed = bgzip(path.parent / "cut.fa.gz", path.read_bytes(), 100)
+    whole = packed.read_bytes()
+    broken = bytearray(whole)
+    broken[200] ^= 255
+    packed.write_bytes(broken if kept < 0 else whole[:-kept])  # the last 28 bytes are an empty block, the end's sign
+    with pytest.raises(GenomeError, match="Cannot read '.*cut.fa.gz' .* whole FASTA"):
+        read_sequences(packed, parse_regions(NAMES))
+
+
+@pytest.mark.parametrize("name", ["packed.fa.gz", "packed.fa"])
+def test_refuses_plain_gzip_with_the_remedy(genome, name):
+    packed = genome[0].parent / name
+    packed.write_bytes(gzip.compress(genome[0].read_bytes()))
+    with pytest.raises(GenomeError, match=f"Cannot read '.*{name}' .* gunzip it, or recompress with bgzip"):
+        read_sequences(packed, parse_regions(NAMES))
+
+
+@pytest.mark.parametrize("library", ["pyfaidx", "Bio"])
+def test_missing_library_is_named_with_its_extra(genome, monkeypatch, library):
+    packed = bgzip(genome[0].parent / "toy.fa.gz", genome[0].read_bytes())
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ImportError, match=r'(pyfaidx|BioPython).* pip install "scget\[genome\]"'):
+        read_sequences(packed, parse_regions(NAMES))
 
 
 def test_warns_of_unknown_bases(tmp_path):

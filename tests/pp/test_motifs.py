@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import sys
 
 import mudata
 import numpy as np
@@ -362,6 +363,15 @@ def test_refuses_broken_meme_files(tmp_path, text, message):
 
 
 # ---- real data
+
+
+def test_missing_numba_is_named_with_its_extra(small, monkeypatch):
+    mdata, genome, motifs, _, _ = small
+    monkeypatch.delitem(sys.modules, "scget.pp._scan", raising=False)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    with pytest.raises(ImportError, match=r'numba.* pip install "scget\[motif\]"'):
+        motif_scores(mdata, genome, motifs=motifs)
+    assert not mdata["atac"].uns
 
 
 def genome_of(shared_data):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import sys
 
 import mudata
 import numpy as np
@@ -261,6 +262,14 @@ def test_bad_annotations_are_refused(regions, genes, annotation, exception, mess
 def test_flank_below_zero_is_refused():
     with pytest.raises(InputError, match="flank=-1 is negative"):
         scget.pp.promoters(mdata_of(["chr1:1-2"]), table(), flank=-1)
+
+
+def test_missing_bioframe_is_named_with_its_extra(monkeypatch):
+    mdata = mdata_of(["chr1:800-1100"])
+    monkeypatch.setitem(sys.modules, "bioframe", None)
+    with pytest.raises(ImportError, match=r'bioframe.* pip install "scget\[genome\]"'):
+        scget.pp.promoters(mdata, table())
+    assert not mdata["atac"].uns
 
 
 def test_gtf_without_transcripts_is_refused(tmp_path):

@@ -6,8 +6,10 @@ as the model does: the training mean of a gene where it was seen, else a predict
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -98,7 +100,7 @@ def _linear(task: Task, x_kgf: np.ndarray) -> np.ndarray:
 
 
 def _level_and_deviation(
-    task: Task, x_kgf: np.ndarray, fit: Callable[[np.ndarray, np.ndarray], object], *, centred: bool
+    task: Task, x_kgf: np.ndarray, fit: Callable[[np.ndarray, np.ndarray], Any], *, centred: bool
 ) -> np.ndarray:
     """Fit level on mean features and deviation on features (``centred``: less their mean), both on seen genes."""
     mean_gf = x_kgf[task.row_k].mean(axis=0)
@@ -115,7 +117,7 @@ def _level_and_deviation(
     return out_kg
 
 
-def _fit_ridge(x_nf: np.ndarray, y_n: np.ndarray) -> object:
+def _fit_ridge(x_nf: np.ndarray, y_n: np.ndarray) -> Any:
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -123,20 +125,23 @@ def _fit_ridge(x_nf: np.ndarray, y_n: np.ndarray) -> object:
     return make_pipeline(StandardScaler(), Ridge(alpha=1e-3 * len(y_n))).fit(x_nf, y_n)
 
 
-def _fit_mlp(x_nf: np.ndarray, y_n: np.ndarray) -> object:
+def _fit_mlp(x_nf: np.ndarray, y_n: np.ndarray) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     net = MLPRegressor(
         hidden_layer_sizes=(128, 64),
-        batch_size=min(512, len(y_n)),
-        early_stopping=True,
+        batch_size=max(min(512, len(y_n) // 2), 1),
+        early_stopping=True,  # on a tenth of the training genes and rows
         n_iter_no_change=3,
         max_iter=30,
         random_state=0,
     )
-    return make_pipeline(StandardScaler(), net).fit(x_nf, y_n)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 30 epochs are what it gets
+        return make_pipeline(StandardScaler(), net).fit(x_nf, y_n)
 
 
 def _weights(table: RegionTable) -> sp.csr_matrix:

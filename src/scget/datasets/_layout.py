@@ -51,8 +51,8 @@ def draw_genes(rng: np.random.Generator, regions: pd.DataFrame, n_apart: int) ->
             if len(strands) == 1 and rng.random() < 0.06 and 0 <= after < len(here) and after not in taken:
                 taken.add(after)
                 rows.append((name, strands, int(start[after] + size[after] // 2), first + after, gene - 1))
-        gaps = np.flatnonzero(start[1:] - start[:-1] > 4_000)
-        for p in np.sort(rng.choice(gaps, min(n_apart, len(gaps)), replace=False)).tolist():
+        widest = np.argsort(np.diff(start), kind="stable")[-(len(here) // 4) :]
+        for p in np.sort(rng.choice(widest, n_apart, replace=False)).tolist():
             rows.append((name, "+", int(start[p] + start[p + 1]) // 2, -1, gene))
             gene += 1
     table = pd.DataFrame(rows, columns=["chrom", "strand", "tss", "region", "number"])

@@ -19,8 +19,8 @@ import pandas as pd
 FLOOR = 0.02  # openness of a closed region, of an open one's
 MIN_MOTIFS = 16
 _PAIRS = {  # roles of motifs that act together, and what the pair adds to the two alone
-    ("both1", "both2"): ("cooperating", 1.8),
-    ("both3", "both4"): ("cooperating", 1.8),
+    ("both1", "both2"): ("cooperating", 1.9),
+    ("both3", "both4"): ("cooperating", 1.9),
     ("up1", "turn1"): ("repressing", -2.5),
     ("up2", "turn2"): ("repressing", -2.5),
 }
@@ -29,10 +29,10 @@ _ALONE = {  # effect of one motif, log10(CPM + 1) before scaling; every other mo
     "up2": 1.0,
     "up3": 1.0,
     "down1": -1.0,
-    "both1": -0.15,
-    "both2": -0.15,
-    "both3": -0.15,
-    "both4": -0.15,
+    "both1": -0.2,
+    "both2": -0.2,
+    "both3": -0.2,
+    "both4": -0.2,
     "turn1": 0.5,
     "turn2": 0.5,
     "always1": 0.5,
@@ -43,8 +43,8 @@ _N_ALWAYS = 2  # the last roles: active in every cell type, so they decide the l
 _MODULES = {  # what a responsive region holds, and how often
     ("up1",): 1.0,
     ("up2",): 1.0,
-    ("up3",): 1.3,
-    ("down1",): 1.8,
+    ("up3",): 1.1,
+    ("down1",): 1.7,
     ("both1", "both2"): 1.0,
     ("both1",): 1.0,
     ("both2",): 1.0,

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 MAX_DISTANCE = 30_000  # bp from TSS to region centre; farther regions do nothing
 _DECAY = 10_000  # bp in which the effect of a distal region falls to 1 / e
 _SCALE = 0.85  # of all region effects, log10(CPM + 1)
-_LEVEL, _LEVEL_SD = 1.75, 0.2  # of a gene whose regions do nothing, log10(CPM + 1)
+_SUM = 6e5  # CPM at most of all genes with a promoter, in any cell type
+_LEVEL, _LEVEL_SD = 1.65, 0.15  # of a gene whose regions do nothing, log10(CPM + 1)
 _MOST = 3.5  # expression of any gene, log10(CPM + 1); the least is 0
 _HEIGHT_SD = 0.25  # of log openness among open regions
 _DEPTH_SD = 0.3  # of log counts among cells
@@ -170,7 +171,7 @@ def _truth(
     open_kp = _planted.openness(rule, content_pm, rng.lognormal(0, _HEIGHT_SD, len(regions)))
     openness = pd.DataFrame(open_kp, index=types, columns=regions.index)
     links = _links(tss, regions, _SCALE * _planted.region_effect(rule, content_pm))
-    base = _base(rng, tss)
+    base = _base(rng, tss, links, openness)
     effects_km = _motif_effects(links, openness, _SCALE * _planted.motif_effect(rule, content_pm), len(base))
     return {
         "links": links[links["effect"] != 0].reset_index(drop=True),
@@ -200,10 +201,13 @@ def _links(tss: pd.DataFrame, regions: pd.DataFrame, effect_p: np.ndarray) -> pd
     return links
 
 
-def _base(rng: np.random.Generator, tss: pd.DataFrame) -> pd.Series:
+def _base(rng: np.random.Generator, tss: pd.DataFrame, links: pd.DataFrame, openness: pd.DataFrame) -> pd.Series:
+    """Levels of genes with a promoter, low enough to leave part of a million to the others."""
     genes = tss.loc[tss["region"] >= 0, "gene"].unique()
-    level = _LEVEL - max(0.0, np.log10(len(genes) / 2000))  # their sum must stay below a million
-    return pd.Series(rng.normal(level, _LEVEL_SD, len(genes)), index=genes, name="base")
+    base = pd.Series(rng.normal(_LEVEL, _LEVEL_SD, len(genes)), index=genes, name="base")
+    while (total := (10 ** _expression(base, links, openness) - 1).sum(axis=1).max()) > _SUM:
+        base -= max(np.log10(total / _SUM), 0.01)
+    return base
 
 
 def _expression(base: pd.Series, links: pd.DataFrame, openness: pd.DataFrame) -> pd.DataFrame:

@@ -33,9 +33,11 @@ class Attribution:
         Row name to a genes x motifs table: gradient x motif score, summed over the window, signed, log10(CPM + 1).
     links
         Table row, gene, region, distance (bp from the promoter region's centre, negative upstream), signed (log10(CPM
-        + 1)) and score (share of the gene's total absolute value, 0 to 1), strongest first. ``signed`` is gradient x
-        (features less their training mean): what the region's being more or less open than in the training rows adds
-        to the gene's departure from its training mean. With ``deviation=False`` it is gradient x features.
+        + 1)) and score (share of the gene's total absolute value, 0 to 1), strongest first. ``signed`` is what the
+        region's being more or less open than on average in the training rows adds to the prediction: features less
+        their training mean, times the gradient half-way between the two (one step of integrated gradients by the
+        midpoint rule, Sundararajan et al. 2017), so that a gene's regions sum to about the difference in prediction.
+        With ``deviation=False`` there is no such mean, and 0 stands in its place.
     """
 
     motifs: dict[str, pd.DataFrame]
@@ -132,19 +134,20 @@ def attribute_genes(
         index_br = windows.regions(job["window"].to_numpy())
         row_b, index = (torch.from_numpy(a).to(weight_jo.device) for a in (job["row"].to_numpy(), index_br))
         batch = source.gather(row_b, index)
-        slope_brf = _slopes(net, batch, job["token"].to_numpy(), weight_jo[part[0] : part[-1] + 1])
-        by_motif = (slope_brf * batch.tokens_brf)[..., : net.config.n_motifs].sum(1)
-        by_region = (slope_brf * _departure(net, batch.tokens_brf)).sum(2)
-        motifs_jm.append(by_motif.detach().cpu().numpy())
-        links.append(_links(by_region.detach().cpu().numpy(), index_br, job))
+        explain = (net, batch, job["token"].to_numpy(), weight_jo[part[0] : part[-1] + 1])
+        by_motif = (_slopes(*explain, batch.tokens_brf) * batch.tokens_brf)[..., : net.config.n_motifs].sum(1)
+        departure_brf = _departure(net, batch.tokens_brf)
+        by_region = (_slopes(*explain, batch.tokens_brf - departure_brf / 2) * departure_brf).sum(2)
+        motifs_jm.append(by_motif.cpu().numpy())
+        links.append(_links(by_region.cpu().numpy(), index_br, job))
     return _collect(jobs, np.concatenate(motifs_jm), pd.concat(links), table, row_k, gene_g, top)
 
 
-def _slopes(net: ExpressionNet, batch: Batch, token: np.ndarray, weight_bo: Tensor) -> Tensor:
-    """Gradient of each gene's prediction with respect to its window's features."""
-    tokens_brf = batch.tokens_brf.requires_grad_()
-    out_bo = net(tokens_brf, batch.center_br, batch.pad_br)[np.arange(len(token)), token]
-    return torch.autograd.grad((out_bo * weight_bo).sum(), tokens_brf)[0]
+def _slopes(net: ExpressionNet, batch: Batch, token: np.ndarray, weight_bo: Tensor, tokens_brf: Tensor) -> Tensor:
+    """Gradient of each gene's prediction with respect to its window's features, at ``tokens_brf``."""
+    leaf_brf = tokens_brf.detach().requires_grad_()
+    out_bo = net(leaf_brf, batch.center_br, batch.pad_br)[np.arange(len(token)), token]
+    return torch.autograd.grad((out_bo * weight_bo).sum(), leaf_brf)[0]
 
 
 def _departure(net: ExpressionNet, tokens_brf: Tensor) -> Tensor:

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import gzip
+import os
+import re
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from scget._errors import GenomeError, ScgetWarning, first
-from scget.pp._regions import Regions
+from scget.pp._regions import Regions, sort_order
+
+if TYPE_CHECKING:
+    from pyfaidx import Fasta
 
 OTHER = 4  # code of a base that is not A, C, G or T
-_CODE = bytes("ACGT".find(chr(i).upper()) if chr(i).upper() in "ACGT" else OTHER for i in range(256))
-_READ = 1 << 24  # bytes at a time
+_CODE = np.array(["ACGT".find(chr(i)) % 5 for i in range(256)], dtype=np.uint8)  # -1 % 5 = OTHER
+_BASES = re.compile(r"[A-Z*.-]*")
+
+
+@contextmanager
+def needs_extra(name: str) -> Iterator[None]:
+    """Import optional libraries inside; where one is missing, the message names the extra that brings it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f'{str(error).rstrip(".")}. Install it: pip install "scget[{name}]"') from error
 
 
 def genome_path(genome: object) -> Path:
@@ -37,12 +53,13 @@ def genome_path(genome: object) -> Path:
 def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.ndarray]:
     """Bases of each region as codes.
 
-    The file is read once from its beginning, a chromosome in memory at a time, so that no index is needed or made.
+    The index of the file (``.fai``, for bgzip also ``.gzi``) is read beside it. Where it is missing or older than the
+    file, it is made anew, and kept if the folder can be written.
 
     Parameters
     ----------
     genome
-        Path of a FASTA file, plain or compressed with gzip or bgzip, or an object with such a path as attribute ``fasta``.
+        Path of a FASTA file, plain or compressed with bgzip, or an object with such a path as attribute ``fasta``.
     regions
         Regions, 0-based half-open, in any order.
 
@@ -59,97 +76,87 @@ def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.nda
         If there is no such file.
     GenomeError
         If the file is damaged or no FASTA, lacks a chromosome, or a region lies past a chromosome's end.
+    ImportError
+        If pyfaidx, or for bgzip biopython, is missing.
     """
     path = genome_path(genome)
     offsets = np.concatenate([[0], np.cumsum(regions.end - regions.start)]).astype(np.int64)
     codes = np.empty(offsets[-1], dtype=np.uint8)
-    by_chrom: dict[str, list[int]] = {}
-    for i, chrom in enumerate(regions.chrom):
-        by_chrom.setdefault(str(chrom), []).append(i)
-    missing, present, past = dict(by_chrom), [], []
-    with tqdm(total=len(regions), desc="Reading sequences", unit="region", leave=False) as bar:
-        for chrom, sequence in _chromosomes(path):
-            present.append(chrom)
-            for i in missing.pop(chrom, ()):
-                if regions.end[i] > len(sequence) or regions.start[i] < 0:
-                    past.append((i, len(sequence)))
-                else:
-                    codes[offsets[i] : offsets[i + 1]] = sequence[regions.start[i] : regions.end[i]]
-            bar.update(len(by_chrom.get(chrom, ())))
-            if not missing:
-                break
-    _check_found(path, regions, by_chrom, missing, present, past)
+    with tqdm(total=len(regions), desc=f"Opening {path.name}", unit="region", leave=False) as bar, _open(path) as fasta:
+        _check_fit(path, regions, {record.name: len(record) for record in fasta})
+        bar.set_description("Reading sequences")
+        with _refuse_damage(path):
+            for i in sort_order(regions).tolist():  # sorted, so that each block of a bgzip file is unpacked once
+                text = fasta[regions.chrom[i]][int(regions.start[i]) : int(regions.end[i])]
+                if len(text) != offsets[i + 1] - offsets[i] or not _BASES.fullmatch(text):
+                    raise ValueError(f"no {offsets[i + 1] - offsets[i]} bases at '{regions[i : i + 1].names[0]}'")
+                codes[offsets[i] : offsets[i + 1]] = _CODE[np.frombuffer(text.encode(), dtype=np.uint8)]
+                bar.update()
     _check_bases(path, codes)
     return codes, offsets
 
 
-def _chromosomes(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Name and codes of each chromosome in the order of the file."""
-    with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        try:
-            yield from _records(path, gzip.GzipFile(fileobj=raw) if packed else raw)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise GenomeError(
-                f"'{path}' is damaged ({error}); a whole gzip file is needed. Download it again."
-            ) from error
+def _open(path: Path) -> Fasta:
+    """Open the file with an index that is not older than itself."""
+    with needs_extra("genome"):
+        import pyfaidx
+    options = {"as_raw": True, "sequence_always_upper": True, "rebuild": False}
+    kinds = (".fai", ".gzi") if path.name.lower().endswith((".gz", ".bgz")) else (".fai",)
+    beside = [Path(f"{path}{kind}") for kind in kinds]
+    changed = path.stat().st_mtime
+    with needs_extra("genome"), _refuse_damage(path):
+        if all(index.is_file() and index.stat().st_mtime >= changed for index in beside):
+            return pyfaidx.Fasta(path, **options)
+        keep = os.access(path.parent, os.W_OK)
+        with TemporaryDirectory(prefix=".scget-", dir=path.parent if keep else None) as folder:
+            made = [Path(folder) / index.name for index in beside]
+            fasta = pyfaidx.Fasta(path, indexname=made[0], gzi_indexname=made[-1], **options)
+            with suppress(OSError):  # such as another's old index in a shared folder
+                for new, index in zip(made, beside if keep else (), strict=False):
+                    os.replace(new, index)  # so that no half-written index is left when this is killed
+            return fasta
 
 
-def _records(path: Path, handle: IO[bytes] | gzip.GzipFile) -> Iterator[tuple[str, np.ndarray]]:
-    name, pieces, tail = None, [], b""
-    while True:
-        block = handle.read(_READ)
-        at_end = not block
-        block = tail + block
-        cut = len(block) if at_end else block.rfind(b"\n") + 1
-        block, tail = block[:cut], block[cut:]
-        body, *records = (b"\n" + block).split(b"\n>")  # whole lines, so that a header is never cut
-        if name is None and body.strip():
-            raise GenomeError(f"'{path}' does not begin with '>', so it is no FASTA file. Give the genome's FASTA.")
-        pieces.append(body.translate(_CODE, b"\r\n \t"))
-        for record in records:
-            if name is not None:
-                yield name, np.frombuffer(b"".join(pieces), dtype=np.uint8)
-            header, _, body = record.partition(b"\n")
-            name = (header.split() or [b""])[0].decode("utf-8", "replace")
-            pieces = [body.translate(_CODE, b"\r\n \t")]
-        if at_end:
-            break
-    if name is not None:
-        yield name, np.frombuffer(b"".join(pieces), dtype=np.uint8)
+@contextmanager
+def _refuse_damage(path: Path) -> Iterator[None]:
+    """Name the file and a remedy in whatever pyfaidx raises for a file it cannot read."""
+    import pyfaidx
+
+    try:
+        yield
+    except (pyfaidx.FastaIndexingError, OSError, RuntimeError, ValueError, struct.error, zlib.error) as error:
+        raise GenomeError(
+            f"Cannot read '{path}' ({error}). Needed is a whole FASTA, plain or compressed with bgzip, beside which lies "
+            "no index ('.fai', '.gzi') of another file. Is it compressed with gzip? gunzip it, or recompress with bgzip."
+        ) from error
 
 
-def _check_found(
-    path: Path,
-    regions: Regions,
-    by_chrom: dict[str, list[int]],
-    missing: dict[str, list[int]],
-    present: list[str],
-    past: list[tuple[int, int]],
-) -> None:
+def _check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> None:
     """Refuse chromosomes the genome lacks and regions past a chromosome's end."""
-    if missing and len(missing) == len(by_chrom):
+    length_p = np.array([lengths.get(chrom, -1) for chrom in regions.chrom], dtype=np.int64)
+    lost = np.flatnonzero(length_p < 0)
+    missing = list(dict.fromkeys(regions.chrom[lost]))
+    if missing and len(lost) == len(regions):
         hint = ""
-        if {f"chr{c}" for c in missing} & set(present):
+        if {f"chr{c}" for c in missing} & lengths.keys():
             hint = " Add 'chr'?"
-        elif {c.removeprefix("chr") for c in missing} & set(present):
+        elif {c.removeprefix("chr") for c in missing} & lengths.keys():
             hint = " Remove 'chr'?"
         raise GenomeError(
-            f"No chromosome in common: regions {first(list(missing))}; genome '{path.name}' {first(present)}. "
+            f"No chromosome in common: regions {first(missing)}; genome '{path.name}' {first(list(lengths))}. "
             f"Regions and genome must name chromosomes alike.{hint}"
         )
     if missing:
-        lost = [i for rows in missing.values() for i in rows]
         raise GenomeError(
-            f"{len(lost)} regions lie on {len(missing)} chromosomes that '{path.name}' lacks: {first(list(missing))} "
+            f"{len(lost)} regions lie on {len(missing)} chromosomes that '{path.name}' lacks: {first(missing)} "
             f"(first region '{regions.names[lost[0]]}'). Drop these regions, or give a genome that holds them."
         )
-    if past:
-        i, length = min(past)
+    past = np.flatnonzero((regions.start < 0) | (regions.end > length_p))
+    if len(past):
+        i = past[0]
         raise GenomeError(
             f"{len(past)} regions lie outside their chromosome, first '{regions.names[i]}' where '{regions.chrom[i]}' "
-            f"of '{path.name}' has {length:,} bases. Give the genome build the regions were called on."
+            f"of '{path.name}' has {length_p[i]:,} bases. Give the genome build the regions were called on."
         )
 
 

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from scget._errors import InputError, ScgetWarning, first
 from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES
 from scget.pp._checks import check_writable, get_modality
-from scget.pp._genome import genome_path, read_sequences
+from scget.pp._genome import genome_path, needs_extra, read_sequences
 from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of
 from scget.pp._regions import regions_of
 
@@ -45,8 +45,8 @@ def motif_scores(
     mdata
         With modality ``atac``, whose ``var`` holds ``chrom``, ``start``, ``end``, or names such as ``chr1:100-200``.
     genome
-        Path of a FASTA file, plain or gzip-compressed, or an object with such a path as attribute ``fasta``
-        (SnapATAC2's ``Genome``).
+        Path of a FASTA file, plain or compressed with bgzip, or an object with such a path as attribute ``fasta``
+        (SnapATAC2's ``Genome``). Its index (``.fai``, ``.gzi``) is made beside it where it is missing.
     motifs
         Path of a MEME file, plain or gzip-compressed, or a mapping from name to a ``(width, 4)`` matrix of probabilities of
         A, C, G, T.
@@ -75,6 +75,8 @@ def motif_scores(
         If regions and genome do not fit each other.
     FileNotFoundError
         If a file is missing.
+    ImportError
+        If pyfaidx, numba or, for bgzip, biopython is missing.
 
     Examples
     --------
@@ -135,7 +137,8 @@ def scan_regions(
     -------
     Scores, sequences x clusters, float32 in bits, and the names of the clusters, sorted.
     """
-    from scget.pp._scan import log_odds, make_scanner, scan, threshold  # numba is slow to import
+    with needs_extra("motif"):
+        from scget.pp._scan import log_odds, make_scanner, scan, threshold  # numba is slow to import
 
     b = np.asarray(background, dtype=np.float64)
     names, column = np.unique([clusters[m] for m in motifs], return_inverse=True)

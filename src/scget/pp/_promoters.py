@@ -13,6 +13,7 @@ from scget import _keys as keys
 from scget._errors import GenomeError, InputError, ScgetWarning, first
 from scget.pp._annotation import read_tss
 from scget.pp._checks import check_genes, check_writable, get_modality
+from scget.pp._genome import needs_extra
 from scget.pp._regions import Regions, regions_of, sort_order
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def promoters(
         If regions or annotation cannot be read, or if no gene of ``rna`` is in the annotation.
     GenomeError
         If regions and annotation share no chromosome, or no region lies at a TSS.
+    ImportError
+        If bioframe is missing.
 
     Examples
     --------
@@ -133,44 +136,17 @@ def _kind(names: pd.Index | pd.Series) -> str:
 
 def _annotate(regions: Regions, tss: pd.DataFrame, flank: int) -> pd.DataFrame:
     """Table of all pairs of a region and a gene, sorted by region and gene; nearest TSS of each."""
-    order = sort_order(regions)
-    regions = regions[order]
-    at_tss, at_region = _overlaps(regions, tss["chrom"].to_numpy(), tss["tss"].to_numpy(), flank)
-    rows = tss.iloc[at_tss]
-    offset = regions.centers[at_region] - rows["tss"].to_numpy()
-    table = pd.DataFrame(
-        {
-            "at": at_region,
-            "gene": rows["gene"].to_numpy(dtype=object),
-            "strand": rows["strand"].to_numpy(dtype=object),
-            "tss": rows["tss"].to_numpy(),
-            "distance": np.where(rows["strand"] == "+", offset, -offset),
-            "away": np.abs(offset),
-        }
-    )
-    table = table.sort_values(["at", "gene", "strand", "away", "tss"]).drop_duplicates(["at", "gene", "strand"])
-    table.insert(0, "region", regions.names[table["at"].to_numpy()])
+    with needs_extra("genome"):
+        import bioframe
+    regions = regions[sort_order(regions)]
+    spans = {"chrom": regions.chrom, "start": regions.start, "end": regions.end, "center": regions.centers}
+    sites = tss.assign(start=tss["tss"] - flank, end=tss["tss"] + flank + 1)
+    # The columns of regions get a "_" at their end; "index_" is the region's position.
+    table = bioframe.overlap(sites, pd.DataFrame(spans), how="inner", return_index=True)
+    offset = table["center_"] - table["tss"]
+    table = table.assign(distance=offset.where(table["strand"] == "+", -offset), away=offset.abs())
+    pair = ["index_", "gene", "strand"]
+    table = table.sort_values([*pair, "away", "tss"]).drop_duplicates(pair).astype({"gene": object, "strand": object})
+    table["region"] = regions[table["index_"].to_numpy(np.int64)].names
     table.index = pd.RangeIndex(len(table)).astype(str)
     return table[list(keys.PROMOTER_COLUMNS)]
-
-
-def _overlaps(regions: Regions, chrom: np.ndarray, tss: np.ndarray, flank: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs (position in ``tss``, position in ``regions``) where region and [tss - flank, tss + flank] overlap.
-
-    ``regions`` are sorted by start within a chromosome. As they may overlap each other and differ in width, the
-    first candidate is the first region before which none ends later; the candidates are then looked at one by one.
-    """
-    at_tss, at_region = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    sites_of = pd.Series(chrom).groupby(chrom).indices
-    for name, of_chrom in pd.Series(regions.chrom).groupby(regions.chrom).indices.items():
-        sites = sites_of.get(name, np.empty(0, np.int64))
-        start, end = regions.start[of_chrom], regions.end[of_chrom]
-        begin = np.searchsorted(np.maximum.accumulate(end), tss[sites] - flank, side="right")
-        stop = np.searchsorted(start, tss[sites] + flank, side="right")
-        n = np.maximum(stop - begin, 0)
-        site = np.repeat(np.arange(len(sites)), n)
-        candidate = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + begin[site]
-        overlap = end[candidate] > tss[sites][site] - flank
-        at_tss.append(sites[site[overlap]])
-        at_region.append(of_chrom[candidate[overlap]])
-    return np.concatenate(at_tss), np.concatenate(at_region)
