@@ -23,11 +23,23 @@ WITH_EXAMPLES = sorted(
 )
 
 
+@pytest.fixture
+def given(toy, trained):
+    """What examples may use without making it: ``scget``, ``pb`` (rows of cell types) and a trained ``model``."""
+    toy["rna"].var_names = [{"G7": "GATA1", "G8": "MYC"}.get(g, g) for g in toy["rna"].var_names]
+    promoters = toy["atac"].uns["peak_annotation"]
+    promoters["gene"] = promoters["gene"].replace({"G7": "GATA1", "G8": "MYC"})
+    toy["rna"].obs_names = toy["atac"].obs_names = [*toy["rna"].obs_names[:-1], "Mono"]
+    toy.update()
+    return {"scget": scget, "pb": toy, "model": trained}
+
+
 @pytest.mark.parametrize("name", WITH_EXAMPLES)
-def test_examples_run(name, tmp_path, monkeypatch):
+def test_examples_run(name, given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
     module = importlib.import_module(name.removesuffix(".__init__"))
-    result = doctest.testmod(module, optionflags=FLAGS)
+    result = doctest.testmod(module, optionflags=FLAGS, extraglobs=given)
     assert result.failed == 0, f"{result.failed} of {result.attempted} examples of {name} are wrong; see above"
 
 

@@ -11,7 +11,7 @@ SRC = Path(__file__).parents[1] / "src" / "scget"
 
 # What a folder or file may import lies strictly above it here; folders of one line do not import each other.
 LAYERS = [
-    {"_keys", "_errors"},
+    {"_keys", "_errors", "_version"},
     {"pp", "module"},
     {"data"},
     {"train"},

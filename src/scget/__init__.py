@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,10 +18,7 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return import_module(f"scget.{name}")
     if name == "__version__":
-        try:
-            return version("scget")
-        except PackageNotFoundError:  # a source folder on the path, not installed
-            return "0+unknown"
+        return import_module("scget._version").scget_version()
     raise AttributeError(f"module 'scget' has no attribute {name!r}")
 
 

@@ -11,7 +11,7 @@ from scipy.sparse import csr_matrix
 from scget._errors import InputError
 from scget.datasets import Simulated, simulated
 
-SMALL = {"n_cell_types": 8, "n_cells": 40, "n_chroms": 2, "regions_per_chrom": 250}
+SMALL = {"n_cell_types": 8, "n_cells": 60, "n_chroms": 2, "regions_per_chrom": 300}
 TINY = {"n_cell_types": 4, "n_cells": 5, "n_chroms": 2, "regions_per_chrom": 40}
 HELD_OUT = 2, 5, 7  # cell types
 REACH = 30_000  # bp
@@ -184,8 +184,8 @@ def test_truth_tables_give_the_observed_counts(sim):
     expected = np.clip(sim.base.to_numpy() + sim.openness.to_numpy() @ effects(sim).toarray().T, 0, 3.5)
     np.testing.assert_allclose(sim.expression, expected, atol=1e-12)
     observed = log_cpm(sim.mdata["rna"])[sim.base.index]
-    assert correlation(observed, expected) > 0.97
-    np.testing.assert_allclose(observed.mean(), sim.expression.mean(), atol=0.35)
+    assert correlation(observed, expected) > 0.93
+    assert np.abs(observed.to_numpy() - expected).mean() < 0.1
     assert correlation(10 ** log_cpm(sim.mdata["atac"]), sim.openness) > 0.97
 
 
@@ -248,7 +248,7 @@ def test_each_cell_type_is_a_new_combination_of_known_tfs(sim):
     assert ((dynamic > 0).sum() >= 2).all()
     deviation = sim.expression - sim.expression.mean()
     alike = np.corrcoef(deviation)[np.triu_indices(len(deviation), 1)]
-    assert alike.max() < 0.5
+    assert alike.max() < 0.6
 
 
 @pytest.mark.parametrize("k", HELD_OUT)
@@ -257,7 +257,7 @@ def test_no_one_feature_gives_the_rule_away(sim, tss, k):
     others = np.arange(len(rna)) != k
     mean = rna[others].mean()
     assert 0.5 < correlation(mean, rna.iloc[k]) < 0.92
-    assert max(correlation(row - mean, rna.iloc[k] - mean) for _, row in rna[others].iterrows()) < 0.55
+    assert max(correlation(row - mean, rna.iloc[k] - mean) for _, row in rna[others].iterrows()) < 0.65
 
     at = sim.base.index.get_indexer(sim.links["gene"]), atac.columns.get_indexer(sim.links["region"])
     for weight, limit in ((sim.links["is_promoter"].astype(float), 0.4), (sim.links["weight"], 0.5)):
@@ -265,6 +265,7 @@ def test_no_one_feature_gives_the_rule_away(sim, tss, k):
         activity = pd.DataFrame(np.log10((near @ (10 ** atac.to_numpy().T - 1)).T + 1), columns=sim.base.index)
         assert abs(delta_correlation(activity, rna, k)) < limit
 
-    scale = (10**atac - 1).to_numpy().mean() / sim.openness.to_numpy().mean()
-    true_rule = np.clip(sim.base.to_numpy() + (effects(sim) @ ((10**atac - 1).to_numpy() / scale).T).T, 0, 3.5)
-    assert delta_correlation(pd.DataFrame(true_rule, columns=sim.base.index), rna, k) > 0.9
+    counts = sim.mdata["atac"].to_df().groupby(sim.mdata["atac"].obs["cell_type"].to_numpy()).sum().to_numpy()
+    opened = counts / counts.sum() * sim.openness.to_numpy().sum()
+    true_rule = pd.DataFrame(np.clip(sim.base.to_numpy() + (effects(sim) @ opened.T).T, 0, 3.5), columns=sim.base.index)
+    assert delta_correlation(true_rule, rna, k) > 0.9

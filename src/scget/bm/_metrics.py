@@ -9,7 +9,7 @@ MIN_GENES = 3
 
 
 def pearson(predicted: np.ndarray, observed: np.ndarray) -> float:
-    """Pearson correlation of two vectors; NaN if one is constant or shorter than 3.
+    """Pearson correlation of ``predicted`` and ``observed``; NaN if one is constant or shorter than 3.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def pearson(predicted: np.ndarray, observed: np.ndarray) -> float:
 
 
 def spearman(predicted: np.ndarray, observed: np.ndarray) -> float:
-    """Pearson correlation of ranks, ties sharing their mean rank."""
+    """Pearson correlation of the ranks of ``predicted`` and ``observed``, ties sharing their mean rank."""
     return pearson(rankdata(predicted), rankdata(observed))
 
 
@@ -40,7 +40,10 @@ def r2(predicted: np.ndarray, observed: np.ndarray) -> float:
 
 
 def auroc(score: np.ndarray, truth: np.ndarray) -> float:
-    """Chance that a true item scores above a false one, ties counting half (Mann-Whitney); NaN if one kind is absent."""
+    """Chance that an item where ``truth`` is True scores above one where it is False, ties counting half.
+
+    The Mann-Whitney U statistic over the number of pairs; NaN if one kind is absent.
+    """
     truth = np.asarray(truth, dtype=bool)
     n_true, n_false = int(truth.sum()), int((~truth).sum())
     if not n_true or not n_false:

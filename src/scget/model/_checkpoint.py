@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-import scget
 from scget._errors import CheckpointError, InputError, first
+from scget._version import scget_version
 from scget.data import Scaling
 
 from ._fit import HoldOut
@@ -88,7 +88,7 @@ def describe(model: GET) -> dict[str, Any]:
     """Everything of a model but its tensors, as plain lists, strings and numbers."""
     history = model.history_ or {}
     return {
-        "scget": scget.__version__,
+        "scget": scget_version(),
         "torch": torch.__version__,
         "init": model.init_params_["non_kwargs"],
         "setup": model.registry["setup_args"],

@@ -55,17 +55,9 @@ def fit(
     **trainer_kwargs: Any,
 ) -> None:
     """Train ``model.module`` in place with ``make_plan(source, **plan_kwargs)``; arguments as ``GET.train``."""
-    if early_stopping and not validation_chroms:
-        raise InputError("early_stopping needs validation_chroms=[...]: what is held out is never looked at")
     table = model.table()
-    if supervised and table.expression_kg is None:
-        raise InputError(
-            "train() needs expression: the MuData has no RNA modality with counts. Use pretrain(), or add 'rna'"
-        )
-    inherited = {"obs": [], "chroms": []} if model.holdout is None else model.holdout.asdict()
-    obs = inherited["obs"] if holdout_obs is None else holdout_obs
-    chroms = inherited["chroms"] if holdout_chroms is None else holdout_chroms
-    row_k, region_p, holdout = split(table, obs, chroms, model.holdout)
+    _check_possible(table, supervised, early_stopping, validation_chroms)
+    row_k, region_p, holdout = split(table, holdout_obs, holdout_chroms, model.holdout)
     watched_p = region_p & table.on_chroms(_names(validation_chroms=validation_chroms))
     region_p = region_p & ~watched_p
     wanted_p = table.is_promoter_p if supervised and model.config.deviation else None
@@ -82,6 +74,15 @@ def fit(
             **_trainer_arguments(early_stopping, watched_p.any(), trainer_kwargs),
         )()
     model.holdout = merge(model.holdout, holdout)
+
+
+def _check_possible(table: RegionTable, supervised: bool, early_stopping: bool, watched: Sequence[str]) -> None:
+    if early_stopping and not watched:
+        raise InputError("early_stopping needs validation_chroms=[...]: what is held out is never looked at")
+    if supervised and table.expression_kg is None:
+        raise InputError(
+            "train() needs expression: the MuData has no RNA modality with counts. Use pretrain(), or add 'rna'"
+        )
 
 
 def _windows(
@@ -120,13 +121,15 @@ def _trainer_arguments(early_stopping: bool, watched: bool, given: dict[str, Any
 
 
 def split(
-    table: RegionTable, obs: Sequence[str], chroms: Sequence[str], before: HoldOut | None
+    table: RegionTable, obs: Sequence[str] | None, chroms: Sequence[str] | None, before: HoldOut | None
 ) -> tuple[np.ndarray, np.ndarray, HoldOut]:
     """Rows (positions) and regions (flags) to train on, and the record of it.
 
-    ``before`` is what an earlier training of the same network held out: nothing it saw may be held out now.
+    ``before`` is what an earlier training of the same network held out: it is taken over where ``obs`` or ``chroms``
+    is None, and nothing it saw may be held out now.
     """
-    obs, chroms = _names(holdout_obs=obs), _names(holdout_chroms=chroms)
+    obs = _names(holdout_obs=obs if obs is not None else before.obs if before else [])
+    chroms = _names(holdout_chroms=chroms if chroms is not None else before.chroms if before else [])
     held_k = table.row_positions(obs)
     row_k = np.setdiff1d(np.arange(len(table.rows)), held_k)
     region_p = ~table.on_chroms(chroms)

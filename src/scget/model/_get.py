@@ -16,7 +16,7 @@ from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 
 from scget._errors import InputError, first
-from scget.data import RegionTable, Scaling, build_table, default_modalities, setup_manager
+from scget.data import RegionTable, Scaling, default_modalities, setup_manager
 from scget.data._scaling import CHANNELS
 from scget.data._table import positions
 from scget.module import ExpressionNet, GETConfig, MaskedNet
@@ -25,7 +25,7 @@ from scget.train import ExpressionPlan, MaskedPlan
 from . import _checkpoint
 from ._fit import HoldOut, fit, seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_slots, prepare, to_expression
-from ._setup import check_setup, with_motifs
+from ._setup import check_setup, check_windows, read_table
 
 
 class GET(BaseModelClass):
@@ -35,7 +35,7 @@ class GET(BaseModelClass):
     ----------
     mdata
         Registered with :meth:`setup_mudata`; a row is a sample.
-    width, n_layers, n_heads, drop_path
+    width, n_layers, n_heads, drop_path, dropout
         Size of the network, see :class:`scget.module.GETConfig`; the defaults are the published ones, for a GPU.
     deviation
         Predict the departure from the training mean of each gene, and a level for genes without one. False: the
@@ -52,19 +52,22 @@ class GET(BaseModelClass):
     Examples
     --------
     >>> scget.model.GET.setup_mudata(pb)
-    >>> model = scget.model.GET(pb, width=64, n_layers=2, n_heads=4)
-    >>> model.train(max_epochs=10, holdout_obs=["B"], holdout_chroms=["chr10"])
+    >>> model = scget.model.GET(pb, width=16, n_layers=1, n_heads=2, window=32)
+    >>> model.train(max_epochs=1, holdout_obs=["Mono"], holdout_chroms=["chr10"], enable_progress_bar=False)
+    >>> model.predict(rows=["Mono"]).shape
+    (1, 51)
     """
 
     def __init__(
         self,
         mdata: MuData | None = None,
-        registry: dict[str, Any] | None = None,
+        registry: dict[str, Any] | None = None,  # scvi-tools' own, for a model without data
         *,
         width: int = 768,
         n_layers: int = 12,
         n_heads: int = 12,
         drop_path: float = 0.1,
+        dropout: float = 0.0,
         deviation: bool = True,
         distance_bias: bool = True,
         window: int = 200,
@@ -72,10 +75,7 @@ class GET(BaseModelClass):
         seed: int = 0,
     ) -> None:
         super().__init__(mdata, registry)
-        if closed not in ("drop", "promoters", "keep") or window < 1:
-            raise InputError(
-                f"closed={closed!r}, window={window}: 'promoters', 'drop' or 'keep', and at least 1 region"
-            )
+        check_windows(closed, window)
         self.config = GETConfig(
             n_motifs=self.summary_stats["n_motifs"],
             n_channels=len(CHANNELS),
@@ -83,6 +83,7 @@ class GET(BaseModelClass):
             n_layers=n_layers,
             n_heads=n_heads,
             drop_path=drop_path,
+            dropout=dropout,
             deviation=deviation,
             distance_bias=distance_bias,
         )
@@ -129,7 +130,7 @@ class GET(BaseModelClass):
 
     @classmethod
     def setup_anndata(cls, *args: Any, **kwargs: Any) -> None:
-        """Not for AnnData: use :meth:`setup_mudata`."""
+        """Refuse an AnnData."""
         raise NotImplementedError("GET reads two modalities: make a MuData and use setup_mudata(mdata)")
 
     @property
@@ -297,10 +298,4 @@ class GET(BaseModelClass):
 
     def table(self, mdata: MuData | None = None) -> RegionTable:
         """Data as the model reads them: regions in genome order, motifs in the model's order."""
-        if mdata is None and self.adata is None:
-            raise RuntimeError("this model was loaded without data; pass mdata=")
-        setup = self.registry["setup_args"]
-        mdata = self.adata if mdata is None else mdata
-        check_setup(mdata, setup)
-        table = build_table(mdata, setup)
-        return table if self.motifs is None else with_motifs(table, self.motifs)
+        return read_table(self, mdata)

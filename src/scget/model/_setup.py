@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mudata import MuData
 
 from scget._errors import InputError, first
-from scget.data import RegionTable, has_expression
+from scget.data import RegionTable, build_table, has_expression
 from scget.data._table import positions
 from scget.pp import _checks
+
+if TYPE_CHECKING:
+    from ._get import GET
 
 
 def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
@@ -32,7 +35,24 @@ def _check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None
         raise InputError(f"{len(empty)} rows of {modality!r} have no counts, first {rows[empty[0]]!r}. Remove them.")
 
 
-def with_motifs(table: RegionTable, motifs: np.ndarray) -> RegionTable:
+def check_windows(closed: str, window: int) -> None:
+    """Refuse settings of windows without meaning."""
+    if closed not in ("drop", "promoters", "keep") or window < 1:
+        raise InputError(f"closed={closed!r}, window={window}: 'promoters', 'drop' or 'keep', and at least 1 region")
+
+
+def read_table(model: GET, mdata: MuData | None) -> RegionTable:
+    """The model's own or other data, checked, with motifs in the model's order."""
+    mdata = model.adata if mdata is None else mdata
+    if mdata is None:
+        raise RuntimeError("this model was loaded without data; pass mdata=")
+    setup = model.registry["setup_args"]
+    check_setup(mdata, setup)
+    table = build_table(mdata, setup)
+    return table if model.motifs is None else _with_motifs(table, model.motifs)
+
+
+def _with_motifs(table: RegionTable, motifs: np.ndarray) -> RegionTable:
     """Put the motif columns in the model's order; :class:`InputError` where the sets differ."""
     if np.array_equal(table.motifs, motifs):
         return table

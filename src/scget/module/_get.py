@@ -32,6 +32,8 @@ class GETConfig:
         Embedding size, transformer blocks, attention heads per block.
     drop_path
         Probability of skipping the last block in training; earlier blocks rise to it linearly from 0.
+    dropout
+        Share of input features and of hidden units of each MLP dropped in training (published: 0).
     deviation
         Predict a level and a deviation from it per strand (4 outputs, no activation) in place of
         the published expression per strand (2 outputs, softplus).
@@ -45,6 +47,7 @@ class GETConfig:
     n_layers: int = 12
     n_heads: int = 12
     drop_path: float = 0.1
+    dropout: float = 0.0
     deviation: bool = False
     distance_bias: bool = False
 
@@ -53,8 +56,8 @@ class GETConfig:
             raise ValueError(f"sizes must be positive, got {self}")
         if self.width % self.n_heads:
             raise ValueError(f"width {self.width} is not a multiple of n_heads {self.n_heads}")
-        if not 0 <= self.drop_path < 1:
-            raise ValueError(f"drop_path must be in [0, 1), got {self.drop_path}")
+        if not (0 <= self.drop_path < 1 and 0 <= self.dropout < 1):
+            raise ValueError(f"drop_path and dropout must be in [0, 1), got {self.drop_path} and {self.dropout}")
 
     @property
     def n_features(self) -> int:
@@ -78,7 +81,7 @@ class _Trunk(nn.Module):
         self.encoder = _Encoder(config)
 
     def embed(self, tokens_brf: Tensor) -> Tensor:
-        return self.region_embed["embed"](tokens_brf)
+        return self.region_embed["embed"](F.dropout(tokens_brf, self.config.dropout, self.training))
 
     def encode(self, h_brd: Tensor, center_br: Tensor | None, pad_br: Tensor | None) -> Tensor:
         """Run the blocks with a CLS token in front, and drop it again."""
@@ -166,11 +169,12 @@ class _Block(nn.Module):
         self.mlp = nn.ModuleDict(
             {"fc1": nn.Linear(config.width, 4 * config.width), "fc2": nn.Linear(4 * config.width, config.width)}
         )
-        self.drop_path = drop_path
+        self.drop_path, self.dropout = drop_path, config.dropout
 
     def forward(self, h_btd: Tensor, closeness: Tensor | None, hidden: Tensor | None) -> Tensor:
         h_btd = h_btd + self._drop(self.attn(self.norm1(h_btd), closeness, hidden))
-        return h_btd + self._drop(self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(h_btd)))))
+        hidden_bte = F.dropout(F.gelu(self.mlp["fc1"](self.norm2(h_btd))), self.dropout, self.training)
+        return h_btd + self._drop(self.mlp["fc2"](hidden_bte))
 
     def _drop(self, branch_btd: Tensor) -> Tensor:
         """Stochastic depth: leave the branch out for some samples, scale the rest to the same mean."""

@@ -13,6 +13,7 @@ from scget.pp._regions import parse_regions
 from ._shared import finish
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from mudata import MuData
@@ -51,18 +52,13 @@ def attribution(
 
     Examples
     --------
-    >>> scget.pl.attribution(pb, "GATA1", "Ery", flank=100_000)
+    >>> scget.tl.attribute(pb, model, genes=["GATA1"])
+    >>> scget.pl.attribution(pb, "GATA1", "Mono", flank=100_000, show=False).get_title()
+    'GATA1 in Mono (arrow: TSS)'
     """
     import matplotlib.pyplot as plt
 
-    links = mdata.uns.get(key, {}).get("links")
-    mine = None if links is None else links[(links["gene"] == gene) & (links["row"] == row)]
-    if mine is None or not len(mine):
-        have = [] if links is None else list(dict.fromkeys(links["gene"].astype(str)))
-        raise InputError(
-            f"no attribution of {gene!r} in {row!r} (genes there: {first(have) or 'none'}); "
-            f"run scget.tl.attribute(mdata, model, genes=[{gene!r}])"
-        )
+    mine = _links_of(mdata, gene, row, key)
     promoters = mdata[atac].uns[_keys.PEAK_ANNOTATION]
     promoters = promoters[promoters["gene"] == gene]
     regions = parse_regions(mine["region"])
@@ -83,3 +79,15 @@ def attribution(
     ax.set(xlabel=f"{regions.chrom[0]}, kb", ylabel="effect, log10(CPM + 1)", title=f"{gene} in {row} (arrow: TSS)")
     ax.margins(y=0.15)
     return finish(ax, own=own, show=show, return_fig=return_fig)
+
+
+def _links_of(mdata: MuData, gene: str, row: str, key: str) -> pd.DataFrame:
+    links = mdata.uns.get(key, {}).get("links")
+    mine = None if links is None else links[(links["gene"] == gene) & (links["row"] == row)]
+    if mine is None or not len(mine):
+        have = [] if links is None else list(dict.fromkeys(links["gene"].astype(str)))
+        raise InputError(
+            f"no attribution of {gene!r} in {row!r} (genes there: {first(have) or 'none'}); "
+            f"run scget.tl.attribute(mdata, model, genes=[{gene!r}])"
+        )
+    return mine

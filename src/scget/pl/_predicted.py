@@ -56,7 +56,9 @@ def predicted(
 
     Examples
     --------
-    >>> scget.pl.predicted(pb, "Mono", training_rows=model.holdout.seen_obs)
+    >>> scget.tl.predict(pb, model)
+    >>> scget.pl.predicted(pb, "Mono", training_rows=model.holdout.seen_obs, show=False).get_xlabel()
+    'observed, minus mean of training rows, log10'
     """
     import matplotlib.pyplot as plt
 

@@ -60,8 +60,9 @@ def attribute(
 
     Examples
     --------
-    >>> scget.tl.attribute(pb, model, genes=["GATA1", "MYC"])
-    >>> pb.uns["get"]["links"].head()
+    >>> scget.tl.attribute(pb, model, genes=["GATA1", "MYC"], rows=["Mono"])
+    >>> pb.uns["get"]["links"].columns.tolist()
+    ['row', 'gene', 'region', 'distance', 'score', 'signed']
     """
     mdata, slots = writable(mdata, copy), _keys.Slots(key_added)
     rna_name = modality(model, "rna_layer")

@@ -45,7 +45,8 @@ def predict(
     Examples
     --------
     >>> scget.tl.predict(pb, model)
-    >>> pb["rna"].to_df(layer="get")
+    >>> pb["rna"].to_df(layer="get").loc["Mono", ["GATA1", "MYC"]].notna().tolist()
+    [True, True]
     """
     mdata, slots = writable(mdata, copy), _keys.Slots(key_added)
     table, prediction = model.predict_slots(mdata, batch_size=batch_size)

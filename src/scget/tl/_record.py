@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-import scget
 from scget import _keys
 from scget._errors import InputError
+from scget._version import scget_version
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -23,7 +23,7 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
 
     scan = mdata[modality(model, "atac_layer")].uns.get(_keys.MOTIF_SCAN, {})
     record = mdata.uns.setdefault(slots.record, {})
-    record["scget_version"] = scget.__version__
+    record["scget_version"] = scget_version()
     record["unit"] = UNIT
     record["model"] = digest(model.module.state_dict())
     record["window"] = model.window
