@@ -41,8 +41,8 @@ def test_from_files_to_predictions_and_attributions(blood, tmp_path):
     scget.model.GET.setup_mudata(blood)
     model = scget.model.GET(blood, width=32, n_layers=2, n_heads=4, window=64)
     held = {"holdout_obs": ["Mono"], "holdout_chroms": ["chr20"], "enable_progress_bar": False, "accelerator": "cpu"}
-    model.pretrain(2, **held)
-    model.train(15, **held, plan_kwargs={"lr": 3e-3})
+    model.pretrain(1, **held)
+    model.train(6, **held, plan_kwargs={"lr": 3e-3})
     scget.tl.predict(blood, model)
     gene = "SPI1" if "SPI1" in set(promoters["gene"]) else promoters["gene"].iloc[0]
     scget.tl.attribute(blood, model, genes=[gene], rows=["Mono"])

@@ -132,6 +132,19 @@ def test_drop_path_rises_linearly_and_keeps_the_mean():
     assert (block.eval()._drop(torch.ones(5, 1, 1)) == 1).all()
 
 
+def test_dropout_acts_in_training_alone_and_keeps_the_mean():
+    torch.manual_seed(0)
+    net = ExpressionNet(GETConfig(5, 2, 16, 1, 4, drop_path=0.0, dropout=0.3))
+    tokens = torch.rand(1, 9, 7)
+    with torch.no_grad():
+        exact = net.eval().embed(tokens)
+        drawn = torch.stack([net.train().embed(tokens) for _ in range(4000)])
+        torch.testing.assert_close(drawn.mean(0), exact, atol=0.05, rtol=0)
+        assert torch.equal(net.eval()(tokens), net(tokens)) and not torch.equal(net.train()(tokens), net(tokens))
+    plain = ExpressionNet(GETConfig(5, 2, 16, 1, 4)).state_dict().keys()
+    assert plain == net.state_dict().keys()
+
+
 def test_masked_token_hides_everything_and_batch_of_one_works():
     torch.manual_seed(0)
     net = MaskedNet(ExpressionNet(SMALL)).eval()

@@ -92,8 +92,7 @@ class GET(BaseModelClass):
         self.holdout: HoldOut | None = None
         self.motifs: np.ndarray | None = None
         with seeded(seed):
-            self.module = ExpressionNet(self.config)
-        self.module.eval()
+            self.module = ExpressionNet(self.config).eval()
         self.init_params_ = self._get_init_params(locals())
 
     @classmethod
