@@ -66,13 +66,13 @@ def run(args: argparse.Namespace) -> None:
     model = scget.model.GET(
         pb, width=args.width, n_layers=args.layers, n_heads=max(args.width // 16, 1), window=args.window, seed=args.seed
     )
-    held = {
+    held: dict[str, Any] = {
         "holdout_obs": args.holdout_obs or [str(pb["atac"].obs_names[-1])],
         "holdout_chroms": args.holdout_chroms or [str(model.table().chroms[-1])],
     }
     row = held["holdout_obs"][0]
     say(f"pretrain and train on {pb.n_obs - len(held['holdout_obs'])} cell types; held out: {held}")
-    plan = {"plan_kwargs": {"lr": args.lr}}
+    plan: dict[str, Any] = {"plan_kwargs": {"lr": args.lr}}
     if args.pretrain_epochs:
         model.pretrain(args.pretrain_epochs, **held, **plan)
     model.train(args.epochs, **held, **plan)

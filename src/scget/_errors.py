@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
 class InputError(ValueError):
@@ -25,7 +25,7 @@ class ScgetWarning(UserWarning):
     """Allowed, but probably not what was meant."""
 
 
-def first(values: Sequence[object], n: int = 3) -> str:
+def first(values: Iterable[object], n: int = 3) -> str:
     """Quote the first ``n`` of ``values`` for a message: ``'a', 'b', 'c', ...``."""
-    shown = ", ".join(repr(str(v)) for v in list(values)[:n])
-    return shown + (", ..." if len(values) > n else "")
+    texts = [repr(str(v)) for v in values]
+    return ", ".join(texts[:n]) + (", ..." if len(texts) > n else "")

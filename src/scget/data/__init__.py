@@ -4,10 +4,11 @@ from ._fields import MuDataManager, default_modalities, setup_manager
 from ._loader import Batch, TokenSource, WindowBatches, WindowDataModule
 from ._scaling import Scaling, fit_scaling
 from ._table import Promoters, RegionTable, build_table, has_expression
-from ._windows import Tokens, Windows, lay_tokens, prediction_windows, training_windows
+from ._windows import Closed, Tokens, Windows, lay_tokens, prediction_windows, training_windows
 
 __all__ = [
     "Batch",
+    "Closed",
     "MuDataManager",
     "Promoters",
     "RegionTable",

@@ -34,6 +34,12 @@ class Batch:
 class TokenSource(nn.Module):
     """Features of all regions and rows, gathered by position; nothing of it is saved with the network."""
 
+    motif_pm: Tensor
+    channels_kpc: Tensor
+    center_p: Tensor
+    slot_ps: Tensor
+    target_kqo: Tensor
+
     def __init__(self, table: RegionTable, scaling: Scaling, *, with_targets: bool = False) -> None:
         super().__init__()
         slot_ps = table.promoters.slot_of(len(table.regions))

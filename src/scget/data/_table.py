@@ -62,7 +62,7 @@ class RegionTable:
     motifs: np.ndarray
     genes: np.ndarray
     promoters: Promoters
-    expression_kg: np.ndarray | None
+    expression_kg: Any  # log10(CPM + 1), (k, g); None without RNA
 
     @property
     def is_promoter_p(self) -> np.ndarray:

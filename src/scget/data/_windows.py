@@ -7,7 +7,7 @@ a start in it and the end of its chromosome's run, so no window can leave its ro
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,8 +37,8 @@ class Windows:
     start_w: np.ndarray
     stop_w: np.ndarray
     size: int
-    focus_window_n: np.ndarray | None = None
-    focus_token_n: np.ndarray | None = None
+    focus_window_n: Any = None
+    focus_token_n: Any = None
 
     def __len__(self) -> int:
         return len(self.row_w)

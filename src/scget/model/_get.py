@@ -16,14 +16,14 @@ from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 
 from scget._errors import InputError, first
-from scget.data import RegionTable, Scaling, default_modalities, setup_manager
+from scget.data import Closed, RegionTable, default_modalities, setup_manager
 from scget.data._scaling import CHANNELS
 from scget.data._table import positions
 from scget.module import ExpressionNet, GETConfig, MaskedNet
 from scget.train import ExpressionPlan, MaskedPlan
 
 from . import _checkpoint
-from ._fit import HoldOut, fit, seeded
+from ._fit import fit, seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_slots, prepare, to_expression
 from ._setup import check_setup, check_windows, read_table
 
@@ -71,7 +71,7 @@ class GET(BaseModelClass):
         deviation: bool = True,
         distance_bias: bool = True,
         window: int = 200,
-        closed: str = "promoters",
+        closed: Closed = "promoters",
         seed: int = 0,
     ) -> None:
         super().__init__(mdata, registry)
@@ -88,9 +88,9 @@ class GET(BaseModelClass):
             distance_bias=distance_bias,
         )
         self.window, self.closed, self.seed = window, closed, seed
-        self.scaling: Scaling | None = None
-        self.holdout: HoldOut | None = None
-        self.motifs: np.ndarray | None = None
+        self.scaling: Any = None  # Scaling, once trained
+        self.holdout: Any = None  # HoldOut, once trained
+        self.motifs: Any = None  # names, once trained
         with seeded(seed):
             self.module = ExpressionNet(self.config).eval()
         self.init_params_ = self._get_init_params(locals())

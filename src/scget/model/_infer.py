@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -250,5 +250,5 @@ def _collect(
     return Attribution(motifs, links.assign(**named)[["row", "gene", "region", "distance", "score", "signed"]])
 
 
-def _shown(batches: object, what: str) -> object:
+def _shown(batches: Any, what: str) -> Any:
     return tqdm(batches, desc=what, leave=False, disable=len(batches) < 2, mininterval=0.5)

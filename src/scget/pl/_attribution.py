@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from ._shared import finish
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from mudata import MuData
 
 
@@ -30,7 +29,7 @@ def attribution(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Axes | Figure | None:
+) -> Any:
     """Draw what each region adds to the prediction of one gene in one row.
 
     Parameters
@@ -67,18 +66,17 @@ def attribution(
     if flank is not None:
         near = np.abs(at[:, None] - tss).min(axis=1) <= flank
         at, effect = at[near], effect[near]
-    own = ax is None
-    ax = plt.subplots(figsize=(7, 2.5), layout="constrained")[1] if own else ax
-    colours = np.where(effect > 0, "tab:red", "tab:blue")
-    ax.vlines(at / 1e3, 0, effect, colors=colours, lw=1.5)
-    ax.scatter(at / 1e3, effect, c=colours, s=12, zorder=3)
-    ax.axhline(0, color="0.3", lw=0.8)
+    drawn = plt.subplots(figsize=(7, 2.5), layout="constrained")[1] if ax is None else ax
+    colours = np.where(effect > 0, "tab:red", "tab:blue").tolist()
+    drawn.vlines(at / 1e3, 0, effect, colors=colours, lw=1.5)
+    drawn.scatter(at / 1e3, effect, c=colours, s=12, zorder=3)
+    drawn.axhline(0, color="0.3", lw=0.8)
     for position, strand in zip(tss, promoters["strand"], strict=True):
         marker = "$\\rightarrow$" if strand == "+" else "$\\leftarrow$"
-        ax.plot(position / 1e3, 0, marker=marker, color="black", ms=14, zorder=4)
-    ax.set(xlabel=f"{regions.chrom[0]}, kb", ylabel="effect, log10(CPM + 1)", title=f"{gene} in {row} (arrow: TSS)")
-    ax.margins(y=0.15)
-    return finish(ax, own=own, show=show, return_fig=return_fig)
+        drawn.plot(position / 1e3, 0, marker=marker, color="black", ms=14, zorder=4)
+    drawn.set(xlabel=f"{regions.chrom[0]}, kb", ylabel="effect, log10(CPM + 1)", title=f"{gene} in {row} (arrow: TSS)")
+    drawn.margins(y=0.15)
+    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
 
 
 def _links_of(mdata: MuData, gene: str, row: str, key: str) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from mudata import MuData
 
 
@@ -32,7 +31,7 @@ def predicted(
     ax: Axes | None = None,
     show: bool | None = None,
     return_fig: bool = False,
-) -> Axes | Figure | None:
+) -> Any:
     """Draw predicted against observed expression of one row, as it is or as departure from a mean.
 
     Parameters
@@ -73,13 +72,12 @@ def predicted(
         x, y = x - mean, y - mean
     kept = np.isfinite(y) if genes is None else np.isfinite(y) & y.index.isin(genes)
     x, y = x[kept].to_numpy(), y[kept].to_numpy()
-    own = ax is None
-    ax = plt.subplots(figsize=(4, 4), layout="constrained")[1] if own else ax
-    ax.scatter(x, y, s=6, alpha=0.4, linewidths=0, rasterized=True)
+    drawn = plt.subplots(figsize=(4, 4), layout="constrained")[1] if ax is None else ax
+    drawn.scatter(x, y, s=6, alpha=0.4, linewidths=0, rasterized=True)
     limits = [min(x.min(), y.min()), max(x.max(), y.max())]
-    ax.plot(limits, limits, color="0.5", lw=0.8, zorder=0)
+    drawn.plot(limits, limits, color="0.5", lw=0.8, zorder=0)
     what = "log10(CPM + 1)" if training_rows is None else "minus mean of training rows, log10"
     name = "r" if training_rows is None else "delta r"
-    ax.set(xlabel=f"observed, {what}", ylabel=f"predicted, {what}")
-    ax.set_title(f"{row}: {name} = {pearson(y, x):.2f}, {len(x):,} genes")
-    return finish(ax, own=own, show=show, return_fig=return_fig)
+    drawn.set(xlabel=f"observed, {what}", ylabel=f"predicted, {what}")
+    drawn.set_title(f"{row}: {name} = {pearson(y, x):.2f}, {len(x):,} genes")
+    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,6 @@ import pandas as pd
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def observed(adata: AnnData, layer: str | None) -> pd.DataFrame:
@@ -19,7 +18,7 @@ def observed(adata: AnnData, layer: str | None) -> pd.DataFrame:
     return np.log10(counts.div(counts.sum(axis=1), axis=0) * 1e6 + 1)
 
 
-def finish(ax: Axes, *, own: bool, show: bool | None, return_fig: bool) -> Axes | Figure | None:
+def finish(ax: Axes, *, own: bool, show: bool | None, return_fig: bool) -> Any:
     """Show, or return what was asked for; a figure made here is shown unless told otherwise."""
     import matplotlib.pyplot as plt
 

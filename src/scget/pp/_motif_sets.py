@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pandas as pd
 from scget._errors import InputError, first
 
 Motifs = str | PathLike[str] | Mapping[str, np.ndarray]
-Clusters = str | PathLike[str] | Mapping[str, str] | pd.DataFrame
+Clusters: TypeAlias = str | PathLike[str] | Mapping[str, str] | pd.DataFrame
 
 
 def read_meme(path: str | PathLike[str]) -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import lightning.pytorch as lightning
 import torch
@@ -68,7 +69,7 @@ class _Plan(lightning.LightningModule):
                 f"the loss is {loss.item()} in epoch {self.current_epoch}; lower plan_kwargs={{'lr': {self.lr:g}}}"
             )
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> Any:
         """AdamW, and a rate set anew at every step."""
         named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
         decays = [p for n, p in named if p.ndim > 1 and not n.endswith("token")]
