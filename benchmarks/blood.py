@@ -4,7 +4,7 @@
 
 Data: 11 types, 451,283 regions, hg19 (GSE119453, GSE74912, GSE74246); overlap with 274 ENCODE TF tracks stands in for
 motif scores. Epochs and size are those with which 2 CPU cores take under 25 minutes; nothing was chosen on the
-left-out type or chromosomes.
+left-out type or chromosomes (see benchmarks/README.md for what was tried).
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--window", type=int, default=128)
+    parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--pretrain-epochs", type=int, default=0)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument(
         "--published", action="store_true", help="published recipe: no deviation, no distance, open only"
     )
@@ -70,7 +71,13 @@ def main() -> None:
         mdata = MuData({"atac": mdata["atac"][:, keep].copy(), "rna": mdata["rna"]})
     scget.model.GET.setup_mudata(mdata)
     recipe = {"deviation": False, "distance_bias": False, "closed": "drop"} if args.published else {}
-    size = {"width": args.width, "n_layers": args.layers, "n_heads": max(args.width // 32, 1), "window": args.window}
+    size = {
+        "width": args.width,
+        "n_layers": args.layers,
+        "n_heads": max(args.width // 32, 1),
+        "window": args.window,
+        "dropout": args.dropout,
+    }
     model = scget.model.GET(mdata, **size, **recipe, seed=args.seed)
     held = {"holdout_obs": args.left_out, "holdout_chroms": list(HELD_CHROMS)}
     plan = {"lr": args.lr}

@@ -37,9 +37,10 @@ def main(arguments: list[str] | None = None) -> None:
     size = demo.add_argument_group("model")
     size.add_argument("--width", type=int, default=64, help="embedding size (%(default)s)")
     size.add_argument("--layers", type=int, default=2, help="transformer blocks (%(default)s)")
+    size.add_argument("--dropout", type=float, default=0.2, help="(%(default)s)")
     size.add_argument("--window", type=int, default=64, help="regions per window (%(default)s)")
     size.add_argument("--pretrain-epochs", type=int, default=5, help="(%(default)s)")
-    size.add_argument("--epochs", type=int, default=40, help="(%(default)s)")
+    size.add_argument("--epochs", type=int, default=60, help="(%(default)s)")
     size.add_argument("--lr", type=float, default=5e-3, help="learning rate (%(default)s)")
     size.add_argument("--seed", type=int, default=0, help="of data and training (%(default)s)")
     demo.add_argument("--genes", nargs="+", help="genes to explain (with own data: the 100 predicted to differ most)")
@@ -63,9 +64,8 @@ def run(args: argparse.Namespace) -> None:
     scget.pp.promoters(cells, files["annotation"])
     pb = scget.pp.pseudobulk(cells, args.groupby)
     scget.model.GET.setup_mudata(pb)
-    model = scget.model.GET(
-        pb, width=args.width, n_layers=args.layers, n_heads=max(args.width // 16, 1), window=args.window, seed=args.seed
-    )
+    size = {"width": args.width, "n_layers": args.layers, "n_heads": max(args.width // 16, 1)}
+    model = scget.model.GET(pb, **size, dropout=args.dropout, window=args.window, seed=args.seed)
     held: dict[str, Any] = {
         "holdout_obs": args.holdout_obs or [str(pb["atac"].obs_names[-1])],
         "holdout_chroms": args.holdout_chroms or [str(model.table().chroms[-1])],
