@@ -79,7 +79,7 @@ def test_features_against_float64(toy):
     sorted_kp, grid = np.sort(relative[rows], axis=1), np.linspace(0, 1, 4097)
     reference = np.mean([np.interp(grid * 119, np.arange(120), r) for r in sorted_kp], axis=0)  # mean distribution
     unit = reference[reference > 0].mean()
-    expected = [np.interp((rankdata(r) - 0.5) / 120, grid, reference / unit) for r in relative]
+    expected = [np.where(r > 0, np.interp((rankdata(r) - 0.5) / 120, grid, reference / unit), 0) for r in relative]
     channels = scaling.channels(table)
     np.testing.assert_allclose(channels[..., 0], expected, rtol=1e-5, atol=1e-6)
     fold = channels[..., 0] - channels[rows, :, 0].mean(axis=0)
@@ -94,6 +94,19 @@ def test_depth_does_not_matter(toy):
     np.testing.assert_allclose(scaling.channels(table), plain, atol=1e-6)
 
 
+def test_closed_regions_on_another_contig_change_nothing(toy):
+    table = build_table(toy, SETUP)
+    scaling = fit_scaling(table, np.arange(6), np.ones(120, dtype=bool))
+    atac = toy["atac"]
+    var = pd.DataFrame(index=[*atac.var_names, *(f"chr20:{i}-{i + 500}" for i in range(0, 60_000, 1000))])
+    more = AnnData(np.pad(atac.X.toarray(), ((0, 0), (0, 60))), obs=atac.obs, var=var)
+    more.varm["motif_scores"] = np.pad(atac.varm["motif_scores"].toarray(), ((0, 60), (0, 0)))
+    more.uns = atac.uns
+    wider = scaling.channels(build_table(MuData({"atac": more}), SETUP))
+    np.testing.assert_array_equal(wider[:, :120], scaling.channels(table))
+    assert not wider[:, 120:].any()
+
+
 def test_regions_unknown_to_the_model_have_fold_0(toy):
     table = build_table(toy, SETUP)
     scaling = fit_scaling(table, np.arange(6), np.ones(120, dtype=bool))
@@ -101,7 +114,7 @@ def test_regions_unknown_to_the_model_have_fold_0(toy):
     other.var_names = [*toy["atac"].var_names[:60], *(f"chr20:{i}-{i + 500}" for i in range(0, 60_000, 1000))]
     other.varm, other.uns = toy["atac"].varm, toy["atac"].uns
     moved = build_table(MuData({"atac": other}), SETUP)
-    assert scaling.share_known(moved.regions) == 0.5
+    assert scaling.share_known(moved) == (0.5, 1.0)
     assert scaling.channels(moved)[:, :60, 1].any() and not scaling.channels(moved)[:, 60:, 1].any()
 
 
@@ -119,7 +132,7 @@ def test_gather_and_targets(toy):
 
     table = build_table(toy, SETUP)
     scaling = fit_scaling(table, np.arange(6), np.ones(120, dtype=bool))
-    source = TokenSource(table, scaling, with_targets=True)
+    source = TokenSource(table, scaling, targets=scaling.targets(table))
     index = torch.tensor([[5, 117, -1], [0, 1, 2]])
     batch = source.gather(torch.tensor([1, 4]), index)
     np.testing.assert_allclose(batch.tokens_brf[0, 1, :5], scaling.motifs(table)[117])

@@ -66,6 +66,25 @@ def test_an_existing_folder_is_kept_unless_told(copied, trained):
     assert GET.load(copied).is_trained
 
 
+def test_only_a_saved_model_is_ever_replaced(tmp_path, trained, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match="is not a saved model .it holds 'thesis.txt'"):
+        trained.save(home, overwrite=True)
+    with pytest.raises(FileExistsError, match="is not a saved model"):
+        trained.save(home / "thesis.txt", overwrite=True)
+    assert (home / "thesis.txt").read_text() == "precious"
+    trained.save(tmp_path / "target")
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    trained.save(tmp_path / "link", overwrite=True)
+    assert (tmp_path / "link").is_symlink() and GET.load(tmp_path / "link").is_trained
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    trained.save(tmp_path / "empty", overwrite=True)
+    assert GET.load(tmp_path / "empty").is_trained
+
+
 def test_a_save_that_is_killed_leaves_the_old_model(copied, trained, monkeypatch):
     import scget.model._checkpoint as checkpoint
 

@@ -306,3 +306,101 @@ def test_data_can_be_exchanged(trained, toy, tmp_path):
     model.save(tmp_path / "b")
     pd.testing.assert_frame_equal(GET.load(tmp_path / "b", mdata=other).predict(), model.predict())
     model.deregister_manager()
+
+
+def test_validation_loss_is_that_of_genes_never_trained_on(toy):
+    """By hand: mean squared error of standardised level and deviation on the watched chromosome."""
+    model = build(toy, drop_path=0.0)
+    model.train(1, holdout_obs=["T5"], validation_chroms=["chr10"], batch_size=1000, **QUIET)
+    table, scaling = model.table(), model.scaling
+    mean = table.expression_kg[:5].mean(axis=0)
+    tokens = np.flatnonzero(table.chrom_p == 2)
+    errors = []
+    for row in range(5):
+        shown = tokens[(table.counts_kp[row, tokens] > 0) | table.is_promoter_p[tokens]]
+        starts = np.unique([*range(0, len(shown) - 16, 8), len(shown) - 16])
+        for window in (shown[s : s + 16] for s in starts):
+            features = np.hstack([scaling.motifs(table)[window], scaling.channels(table)[row, window]])
+            with torch.no_grad():
+                out = model.module(torch.tensor(features)[None], torch.tensor(table.regions.centers[window])[None])[0]
+            for slot, (region, strand) in enumerate(
+                zip(table.promoters.region_q, table.promoters.strand_q, strict=True)
+            ):
+                for at in np.flatnonzero(window == region):
+                    genes = table.promoters.gene_n[table.promoters.slot_n == slot]
+                    level = (mean[genes].mean() - scaling.level[0]) / scaling.level[1]
+                    change = (table.expression_kg[row] - mean)[genes].mean() / scaling.deviation[0]
+                    errors += [(out[at, strand].item() - level) ** 2, (out[at, 2 + strand].item() - change) ** 2]
+    assert float(model.history["validation_loss"].iloc[0, 0]) == pytest.approx(np.mean(errors), rel=1e-3)
+
+
+def test_training_that_fails_leaves_the_model_as_it_was(toy):
+    from lightning.pytorch.callbacks import Callback
+
+    class Interrupt(Callback):
+        def on_train_epoch_end(self, *args):
+            raise OSError("power cut")
+
+    model = build(toy)
+    model.train(2, holdout_obs=["T5"], holdout_chroms=["chr10"], **QUIET)
+    before, record = model.predict(), model.holdout
+    for failing, message in (
+        ({"callbacks": [Interrupt()]}, "power cut"),
+        ({"plan_kwargs": {"foo": 1}}, "foo"),
+        ({"plan_kwargs": {"lr": 1e30, "warmup": 0.0}, "gradient_clip_val": None}, "the loss is"),
+    ):
+        with pytest.raises((OSError, TypeError, TrainingError), match=message):
+            model.train(3, holdout_obs=[], holdout_chroms=[], **failing, **QUIET)
+        pd.testing.assert_frame_equal(model.predict(), before, check_exact=True)
+        assert model.holdout == record
+
+
+def test_training_does_not_depend_on_the_order_of_rows(toy):
+    first = build(toy)
+    first.train(2, **QUIET)
+    order = [3, 1, 5, 0, 4, 2]
+    second = build(MuData({"atac": toy["atac"][order].copy(), "rna": toy["rna"][order].copy()}))
+    second.train(2, **QUIET)
+    pd.testing.assert_frame_equal(second.predict().loc[first.predict().index], first.predict(), rtol=1e-4, atol=1e-5)
+
+
+def test_other_genes_and_other_scans_are_noticed(trained, toy):
+    alone = MuData({"atac": toy["atac"].copy()})
+    alone["atac"].uns["peak_annotation"]["gene"] = "ENSG0000" + alone["atac"].uns["peak_annotation"]["gene"]
+    with pytest.warns(ScgetWarning, match="only 0% of the genes .*here 'ENSG0000G0'.*there 'G0'"):
+        trained.predict(alone)
+    scan = {"scanner": "scget", "pvalue": 1e-4, "background": [0.3, 0.2, 0.2, 0.3], "genome": "hg38.fa"}
+    toy["atac"].uns["motif_scan"] = scan
+    model = build(toy)
+    model.train(1, **QUIET)
+    other = toy.copy()
+    other["atac"].uns["motif_scan"] = scan | {"genome": "mm10.fa", "background": np.array([0.3, 0.2, 0.2, 0.3])}
+    model.predict(other)  # another genome is what it is for
+    other["atac"].uns["motif_scan"] = scan | {"pvalue": 1e-2}
+    with pytest.raises(InputError, match=r"motif scores differ from those of training in 'pvalue' \(here 0.01"):
+        model.predict(other)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.predict(rows="T5"), r"'T5' is one text; a list of rows is needed"),
+        (lambda m: m.predict(rows=[0]), "no row '0'"),
+        (lambda m: m.predict(rows=[]), "0 rows and batch_size=64"),
+        (lambda m: m.predict(batch_size=0), "6 rows and batch_size=0"),
+        (lambda m: m.attribute(genes=[]), "names no gene"),
+        (lambda m: m.attribute(genes="G1"), "'G1' is one text; a list of genes"),
+        (lambda m: m.train(0), "max_epochs=0"),
+        (lambda m: m.train(1, batch_size=0), "batch_size=0"),
+        (lambda m: m.train(1, validation_chroms=["chr10"]), "validation_chroms .*held out"),
+        (lambda m: m.pretrain(1, mask_ratio=1.5), "mask_ratio=1.5"),
+    ],
+)
+def test_calls_without_meaning(trained, call, message):
+    with pytest.raises(InputError, match=message):
+        call(trained)
+
+
+def test_a_gene_asked_for_twice_is_explained_once(trained):
+    twice = trained.attribute(genes=["G3", "G1", "G3"], rows=["T5", "T5"])
+    assert twice.motifs["T5"].index.tolist() == ["G3", "G1"]

@@ -406,3 +406,12 @@ def test_motifs_of_lineage_factors_are_open_in_their_lineage(shared_data):
     assert set(ranked["CEBPA"][:4]) == {"GMP-A", "GMP-B", "GMP-C", "Mono"}
     assert ranked["SPI1"][0] == "GMP-C"
     assert ranked["ETS1"][:2] == ["CD8", "NK"]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_a_motif_whose_cluster_is_missing_is_refused(missing):
+    from scget.pp._motif_sets import clusters_of
+
+    motifs = {"A": np.full((4, 4), 0.25), "B": np.full((4, 4), 0.25)}
+    with pytest.raises(InputError, match="1 motifs have no cluster .None or NaN.: 'B'"):
+        clusters_of(motifs, {"A": "a", "B": missing})

@@ -300,13 +300,22 @@ def test_real_gtf_against_brute_force(shared_data):
     assert sorted(rows) == brute_force(parse_regions(names), tss, 300)
 
 
+def test_one_name_on_two_chromosomes_is_no_gene():
+    tss = pd.DataFrame({"gene": ["A", "A", "B"], "chrom": ["chr1", "chr2", "chr1"], "tss": [250] * 3, "strand": ["+"] * 3})
+    with pytest.warns(ScgetWarning, match="1 genes stand on more than one chromosome .*'A'"):
+        rows = annotated(mdata_of(["chr1:0-500", "chr2:0-500"]), tss)
+    assert [row[:3] for row in rows] == [("chr1:0-500", "B", "+")]
+
+
 def test_real_table_against_brute_force(shared_data):
     folder = shared_data / "blood_hg19"
     bed = pd.read_csv(folder / "regions.bed.gz", sep="\t", names=["chrom", "start", "end"])
     bed = bed[bed["chrom"].isin(["chr21", "chrX"])].sample(3000, random_state=0)  # in no order
     regions = parse_regions(bed["chrom"] + ":" + bed["start"].astype(str) + "-" + bed["end"].astype(str))
-    rows = annotated(mdata_of(regions.names), folder / "tss.tsv.gz")
+    with pytest.warns(ScgetWarning, match="10 genes stand on more than one chromosome .*'DUX4'.*Use Ensembl ids"):
+        rows = annotated(mdata_of(regions.names), folder / "tss.tsv.gz")
     tss = pd.read_csv(folder / "tss.tsv.gz", sep="\t")
+    tss = tss[tss.groupby("gene")["chrom"].transform("nunique") == 1].reset_index(drop=True)
     center, at = regions.centers[:, None], tss["tss"].to_numpy()
     near = (np.abs(center - at) <= 250 + 300) & (regions.chrom[:, None] == tss["chrom"].to_numpy())  # all are 500 wide
     near &= (regions.start[:, None] <= at + 300) & (regions.end[:, None] > at - 300)

@@ -168,3 +168,9 @@ def test_real_cells(shared_data, rng):
         expected = adata.to_df().groupby(adata.obs["celltype"].astype(str).to_numpy()).sum()
         assert rows[name].obs_names.tolist() == expected.index.tolist()
         np.testing.assert_array_equal(rows[name].X.toarray(), expected)
+
+
+def test_a_column_may_be_called_group(cells):
+    for name in ("rna", "atac"):
+        cells[name].obs["group"] = cells[name].obs["cell_type"]
+    assert scget.pp.pseudobulk(cells, "group")["atac"].obs_names.tolist() == ["B", "NK", "T"]

@@ -114,6 +114,35 @@ def test_rows_that_would_share_a_slot_are_refused(trained, toy):
     assert not toy["rna"].varm and "get" not in toy.uns
 
 
+@pytest.mark.parametrize("key", ["", "a/b", "counts", "mine"])
+def test_keys_that_would_break_or_overwrite_something(trained, toy, key):
+    toy["rna"].layers["counts"] = toy["rna"].X.copy()
+    toy.uns["mine"] = "notes"
+    for ask in (scget.tl.predict, scget.tl.attribute):
+        with pytest.raises(InputError, match="key_added"):
+            ask(toy, trained, key_added=key)
+    assert set(toy["rna"].layers) == {"counts"} and toy.uns["mine"] == "notes" and not toy["atac"].layers
+
+
+def test_asking_again_adds_and_replaces(trained, toy):
+    scget.tl.attribute(toy, trained, genes=["G1"], rows=["T5"])
+    scget.tl.predict(toy, trained)
+    scget.tl.predict(toy, trained)
+    assert toy["rna"].uns["get"]["motif_names"].tolist() == ["A", "B/1", "C", "D", "E"]
+    assert set(toy.uns["get"]["links"]["gene"].astype(str)) == {"G1"}
+
+
+def test_genes_that_differ_in_a_slash_alone(trained, toy, tmp_path):
+    toy["rna"].var_names = ["A/B", "A_B", *toy["rna"].var_names[2:]]
+    toy.update()
+    scget.tl.predict(toy, trained)
+    toy.write_h5mu(tmp_path / "x.h5mu")
+    assert mudata.read_h5mu(tmp_path / "x.h5mu")["rna"].obsm["get_expression"].columns[:2].tolist() == [
+        "A_B_0",
+        "A_B_1",
+    ]
+
+
 def test_scanpy_draws_from_the_layer(trained, toy):
     import scanpy as sc
 

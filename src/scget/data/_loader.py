@@ -40,7 +40,7 @@ class TokenSource(nn.Module):
     slot_ps: Tensor
     target_kqo: Tensor
 
-    def __init__(self, table: RegionTable, scaling: Scaling, *, with_targets: bool = False) -> None:
+    def __init__(self, table: RegionTable, scaling: Scaling, *, targets: np.ndarray | None = None) -> None:
         super().__init__()
         slot_ps = table.promoters.slot_of(len(table.regions))
         arrays = {
@@ -49,10 +49,8 @@ class TokenSource(nn.Module):
             "center_p": np.append(table.regions.centers, 0),
             "slot_ps": np.concatenate([slot_ps, [[-1, -1]]]),
         }
-        if with_targets:
-            target_kqo = scaling.targets(table)
-            blank = np.full_like(target_kqo[:, :1], np.nan)
-            arrays["target_kqo"] = np.concatenate([target_kqo, blank], axis=1)
+        if targets is not None:
+            arrays["target_kqo"] = np.pad(targets, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
         for name, array in arrays.items():
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)), persistent=False)
 

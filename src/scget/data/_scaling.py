@@ -7,10 +7,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from scipy.stats import rankdata
 
 from scget._errors import InputError
-from scget.pp._regions import Regions
 
 from ._table import RegionTable
 
@@ -44,15 +42,16 @@ class Scaling:
 
     def channels(self, table: RegionTable) -> np.ndarray:
         """Accessibility and its fold over the training mean, (k, p, 2) float32; fold 0 for a region not known."""
-        depth_free_kp = np.stack([self._to_reference(c) for c in _relative(table.counts_kp)])
         at = pd.Index(self.region_p).get_indexer(table.regions.names)
-        mean_p = np.where(at >= 0, self.accessibility_p[at], np.nan)
-        fold_kp = np.where(np.isfinite(mean_p), depth_free_kp - mean_p, 0.0)
+        known_p = at >= 0
+        depth_free_kp = self._depth_free(table.counts_kp, known_p if known_p.any() else ~known_p)
+        fold_kp = np.where(known_p, depth_free_kp - self.accessibility_p[at], 0.0)
         return np.stack([depth_free_kp, fold_kp], axis=-1).astype(np.float32)
 
-    def share_known(self, regions: Regions) -> float:
-        """Share of regions with a training mean."""
-        return float((pd.Index(self.region_p).get_indexer(regions.names) >= 0).mean())
+    def share_known(self, table: RegionTable) -> tuple[float, float]:
+        """Share of the regions, and of the genes with a promoter, that are those of training."""
+        genes = table.genes[np.unique(table.promoters.gene_n)]
+        return float(np.isin(table.regions.names, self.region_p).mean()), float(np.isin(genes, self.gene_g).mean())
 
     def expression(self, genes: np.ndarray) -> np.ndarray:
         """Training mean of each gene, (g,); NaN for a gene not seen in training."""
@@ -70,9 +69,18 @@ class Scaling:
         expression_kq = table.promoters.genes_to_slots(table.expression_kg)
         return np.stack([level_kq, deviation_kq / self.deviation[0], expression_kq], axis=-1).astype(np.float32)
 
-    def _to_reference(self, relative_p: np.ndarray) -> np.ndarray:
-        rank_p = (rankdata(relative_p) - 0.5) / len(relative_p)
-        return np.interp(rank_p, np.linspace(0, 1, N_QUANTILES), self.quantile_q)
+    def _depth_free(self, counts_kp: np.ndarray, known_p: np.ndarray) -> np.ndarray:
+        """Each row's counts to the mean distribution by their rank among the regions ``known_p``; 0 stays 0.
+
+        Ranks are taken among the regions of training, so that other regions change nothing.
+        """
+        out_kp = np.zeros(counts_kp.shape)
+        for out_p, counts_p in zip(out_kp, counts_kp, strict=True):
+            ordered = np.sort(counts_p[known_p])
+            below, upto = (np.searchsorted(ordered, counts_p, side) for side in ("left", "right"))
+            rank_p = (below + upto) / 2 / len(ordered)  # ties share their mean rank
+            out_p[:] = np.where(counts_p > 0, np.interp(rank_p, np.linspace(0, 1, N_QUANTILES), self.quantile_q), 0)
+        return out_kp
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Field name to array, to be saved."""
@@ -90,10 +98,11 @@ def fit_scaling(
     Accessibility means are taken at every region: they are inputs, known for all chromosomes of the training rows.
     Expression means only for genes with a promoter among the training regions.
     """
-    relative_kp = _relative(table.counts_kp[row_k])
     unit = Scaling(
         motif_m=_mean_hit(table.motif_pm[region_p]) if units is None else units.motif_m,
-        quantile_q=_mean_distribution(relative_kp[:, region_p]) if units is None else units.quantile_q,
+        quantile_q=_mean_distribution(_relative(table.counts_kp[row_k])[:, region_p])
+        if units is None
+        else units.quantile_q,
         region_p=np.asarray(table.regions.names),
         accessibility_p=np.zeros(len(table.regions)),
         gene_g=table.genes,
@@ -101,7 +110,8 @@ def fit_scaling(
         level=np.array([0.0, 1.0]),
         deviation=np.array([1.0]),
     )
-    mean_p = np.mean([unit._to_reference(r) for r in relative_kp], axis=0)
+    every_p = np.ones(len(table.regions), dtype=bool)
+    mean_p = unit._depth_free(table.counts_kp[row_k], every_p).mean(axis=0)
     parts = unit.arrays() | {"accessibility_p": mean_p}
     if table.expression_kg is not None:
         parts |= _fit_expression(table, row_k, region_p)

@@ -5,6 +5,7 @@ Everything downstream indexes positions in this order; ``order_p`` leads back to
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class Promoters:
 
 @dataclass(frozen=True)
 class RegionTable:
-    """All that the network may see or must predict."""
+    """All that the network may see or must predict; ``motif_scan`` says how the motif scores were made."""
 
     rows: np.ndarray
     regions: Regions
@@ -60,6 +61,7 @@ class RegionTable:
     counts_kp: np.ndarray
     motif_pm: np.ndarray | sp.csr_matrix
     motifs: np.ndarray
+    motif_scan: dict[str, Any]
     genes: np.ndarray
     promoters: Promoters
     expression_kg: Any  # log10(CPM + 1), (k, g); None without RNA
@@ -71,22 +73,25 @@ class RegionTable:
         flags[self.promoters.region_q] = True
         return flags
 
-    def row_positions(self, names: list[str] | None) -> np.ndarray:
+    def row_positions(self, names: Sequence[str] | None) -> np.ndarray:
         """Positions of rows by name; all where None."""
         return positions(self.rows, names, "row") if names is not None else np.arange(len(self.rows))
 
-    def on_chroms(self, names: list[str] | tuple[str, ...]) -> np.ndarray:
+    def on_chroms(self, names: Sequence[str]) -> np.ndarray:
         """True for the regions on the chromosomes named."""
-        return np.isin(self.chrom_p, positions(self.chroms, list(names), "chromosome"))
+        return np.isin(self.chrom_p, positions(self.chroms, names, "chromosome"))
 
 
-def positions(known: np.ndarray, names: list[str], what: str) -> np.ndarray:
-    """Where ``names`` stand in ``known``; :class:`InputError` for a name that does not."""
+def positions(known: np.ndarray, names: Sequence[str], what: str) -> np.ndarray:
+    """Where ``names`` stand in ``known``, each once; :class:`InputError` for a name that does not."""
     import difflib
 
-    at = pd.Index(known).get_indexer(names)
+    if isinstance(names, str):  # would be read letter by letter
+        raise InputError(f"{names!r} is one text; a list of {what}s is needed: [{names!r}]")
+    wanted = [str(name) for name in dict.fromkeys(names)]
+    at = pd.Index(known.astype(str)).get_indexer(wanted)
     if (at < 0).any():
-        missing = [n for n, i in zip(names, at, strict=True) if i < 0]
+        missing = [n for n, i in zip(wanted, at, strict=True) if i < 0]
         folded = {str(k).lower().replace("_", " "): str(k) for k in known}
         near = difflib.get_close_matches(missing[0].lower().replace("_", " "), list(folded), 1)
         hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
@@ -127,6 +132,7 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
         counts_kp=_dense(_layer(atac, setup["atac_layer"]))[:, order_p],
         motif_pm=_rows_of(atac.varm[_keys.MOTIF_SCORES], order_p),
         motifs=np.asarray(atac.uns[_keys.MOTIF_NAMES], dtype=object),
+        motif_scan={k: np.asarray(v).tolist() for k, v in atac.uns.get(_keys.MOTIF_SCAN, {}).items()},
         genes=genes,
         promoters=_promoters(annotation, regions, genes),
         expression_kg=None if rna is None else _log_cpm(rna, setup["rna_layer"], atac.obs_names),
@@ -136,7 +142,10 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
 def _promoters(annotation: pd.DataFrame, regions: Regions, genes: np.ndarray) -> Promoters:
     region_n = pd.Index(regions.names).get_indexer(annotation["region"])
     gene_n = pd.Index(genes).get_indexer(annotation["gene"])
-    strand_n = annotation["strand"].map(STRAND_CODE).to_numpy()
+    strand_n = annotation["strand"].astype(str).map(STRAND_CODE).to_numpy()
+    if not np.isfinite(strand_n).all():
+        odd = annotation["strand"].astype(str)[~np.isfinite(strand_n)]
+        raise InputError(f"{len(odd)} promoters have strand {first(odd.unique())}; '+' or '-' is needed")
     here = (region_n >= 0) & (gene_n >= 0)
     if not here.any():
         raise InputError(

@@ -36,8 +36,14 @@ def write(
     folder: Path, state: dict[str, Tensor], scaling: Scaling | None, description: dict[str, Any], *, overwrite: bool
 ) -> None:
     """Write beside ``folder`` and rename, so that a killed save leaves the old model or none."""
+    folder = Path(os.path.realpath(folder))
     if folder.exists() and not overwrite:
         raise FileExistsError(f"{folder} exists; pass overwrite=True to replace it")
+    foreign = [p.name for p in folder.iterdir() if p.name not in (WEIGHTS, DESCRIPTION)] if folder.is_dir() else []
+    if folder.is_file() or foreign:
+        raise FileExistsError(
+            f"{folder} is not a saved model (it holds {first(foreign) or 'a file'}); choose another folder"
+        )
     tensors = {f"module.{name}": t.detach().cpu().contiguous() for name, t in state.items()}
     for name, array in ({} if scaling is None else scaling.arrays()).items():
         tensors[f"scaling.{name}"] = _text_to_tensor(array) if name in _TEXT else torch.from_numpy(np.array(array))
@@ -77,10 +83,10 @@ def read(folder: Path) -> tuple[dict[str, Tensor], Scaling | None, dict[str, Any
         raise CheckpointError(f"{folder / WEIGHTS} is not a whole safetensors file ({error})") from error
     state = {n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")}
     fitted = {n.removeprefix("scaling."): t for n, t in tensors.items() if n.startswith("scaling.")}
-    arrays = {n: _tensor_to_text(t) if n in _TEXT else t.numpy() for n, t in fitted.items()}
     try:
+        arrays = {n: _tensor_to_text(t) if n in _TEXT else t.numpy() for n, t in fitted.items()}
         return state, Scaling(**arrays) if arrays else None, description
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} lacks fitted scales ({error})") from error
 
 
@@ -92,6 +98,7 @@ def describe(model: GET) -> dict[str, Any]:
         "torch": torch.__version__,
         "init": model.init_params_["non_kwargs"],
         "setup": model.registry["setup_args"],
+        "motif_scan": model.motif_scan,
         "motifs": None if model.motifs is None else [str(m) for m in model.motifs],
         "n_motifs": model.config.n_motifs,
         "trained": model.is_trained_,
@@ -113,12 +120,17 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
             model = cls(registry=_registry(cls.__name__, setup, n_motifs), **init)
         model.holdout = None if description["holdout"] is None else HoldOut(**description["holdout"])
         model.motifs = None if description["motifs"] is None else np.array(description["motifs"], dtype=object)
+        model.motif_scan = dict(description["motif_scan"])
         model.is_trained_ = bool(description["trained"])
         model.history_ = {name: pd.DataFrame({name: values}) for name, values in description["history"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
+    except InputError:  # of the data, not of the file
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{folder / DESCRIPTION} is not as save() writes it ({error!r})") from error
     if model.config.n_motifs != n_motifs:
         raise InputError(f"the model was trained with {n_motifs} motifs, the data have {model.config.n_motifs}")
+    if model.is_trained_ and (scaling is None or model.motifs is None or model.holdout is None):
+        raise CheckpointError(f"{folder} is said to be trained, but lacks its fitted scales, motifs or hold-outs")
     load_state(model.module, state)
     model.scaling = scaling
     return model
@@ -159,7 +171,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{folder / DESCRIPTION} cannot be read ({error.strerror}); is this a folder of GET.save?"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / DESCRIPTION} is not JSON ({error}); copy it again") from error
     if not isinstance(description, dict) or not isinstance(description.get("format"), int):
         raise CheckpointError(f"{folder / DESCRIPTION} does not describe a scget model")
@@ -169,8 +181,8 @@ def _read_description(folder: Path) -> dict[str, Any]:
 
 
 def _text_to_tensor(names: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.frombuffer("\n".join(map(str, names)).encode(), dtype=np.uint8).copy())
+    return torch.from_numpy(np.frombuffer(json.dumps([str(n) for n in names]).encode(), dtype=np.uint8).copy())
 
 
 def _tensor_to_text(content: Tensor) -> np.ndarray:
-    return np.array(content.numpy().tobytes().decode().split("\n"), dtype=object)
+    return np.array(json.loads(content.numpy().tobytes()), dtype=object)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,16 @@ import torch
 from scvi.train import TrainRunner
 
 from scget._errors import InputError, first
-from scget.data import RegionTable, TokenSource, WindowDataModule, Windows, fit_scaling, lay_tokens, training_windows
+from scget.data import (
+    RegionTable,
+    Scaling,
+    TokenSource,
+    WindowDataModule,
+    Windows,
+    fit_scaling,
+    lay_tokens,
+    training_windows,
+)
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -56,27 +65,51 @@ def fit(
 ) -> None:
     """Train ``model.module`` in place with ``make_plan(source, **plan_kwargs)``; arguments as ``GET.train``."""
     table = model.table()
-    _check_possible(table, supervised, early_stopping, validation_chroms)
+    _check_possible(table, supervised, early_stopping, validation_chroms, (max_epochs, batch_size))
     row_k, region_p, holdout = split(table, holdout_obs, holdout_chroms, model.holdout)
-    watched_p = region_p & table.on_chroms(_names(validation_chroms=validation_chroms))
-    region_p = region_p & ~watched_p
+    watched_p = table.on_chroms(_names(validation_chroms=validation_chroms))
+    if (watched_p & ~region_p).any():
+        raise InputError(f"validation_chroms {first(validation_chroms)} are held out, so they cannot be looked at")
     wanted_p = table.is_promoter_p if supervised and model.config.deviation else None
-    data = _windows(model, table, row_k, (region_p, watched_p), wanted_p, batch_size)
-    model.scaling = fit_scaling(table, row_k, region_p, units=model.scaling)
-    model.motifs = table.motifs
-    with seeded(model.seed):
-        source = TokenSource(table, model.scaling, with_targets=supervised)
+    data = _windows(model, table, row_k, (region_p & ~watched_p, watched_p), wanted_p, batch_size)
+    scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling)
+    with _put_back_on_failure(model), seeded(model.seed):
         TrainRunner(
             model,
-            training_plan=make_plan(source, **(plan_kwargs or {})),
+            training_plan=make_plan(_source(table, scaling, row_k, supervised), **(plan_kwargs or {})),
             data_splitter=data,
             max_epochs=max_epochs,
             **_trainer_arguments(early_stopping, watched_p.any(), trainer_kwargs),
         )()
+    model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.holdout = merge(model.holdout, holdout)
 
 
-def _check_possible(table: RegionTable, supervised: bool, early_stopping: bool, watched: Sequence[str]) -> None:
+@contextmanager
+def _put_back_on_failure(model: GET) -> Iterator[None]:
+    """Weights as they were if training fails or is interrupted: what was seen half-way would not be on record."""
+    weights = {name: tensor.detach().clone() for name, tensor in model.module.state_dict().items()}
+    try:
+        yield
+    except BaseException:
+        model.module.load_state_dict(weights)
+        model.module.eval()
+        raise
+
+
+def _source(table: RegionTable, scaling: Scaling, row_k: np.ndarray, supervised: bool) -> TokenSource:
+    """Features by ``scaling``; targets too for the genes of watched chromosomes, whose means training never uses."""
+    if not supervised:
+        return TokenSource(table, scaling)
+    means = replace(scaling, gene_g=table.genes, expression_g=table.expression_kg[row_k].mean(axis=0, dtype=np.float64))
+    return TokenSource(table, scaling, targets=means.targets(table))
+
+
+def _check_possible(
+    table: RegionTable, supervised: bool, early_stopping: bool, watched: Sequence[str], numbers: tuple[int, int]
+) -> None:
+    if min(numbers) < 1:
+        raise InputError(f"max_epochs={numbers[0]}, batch_size={numbers[1]}: both must be at least 1")
     if early_stopping and not watched:
         raise InputError("early_stopping needs validation_chroms=[...]: what is held out is never looked at")
     if supervised and table.expression_kg is None:
@@ -104,6 +137,8 @@ def _windows(
     if not len(draw(None)):
         raise InputError("0 training windows: no region with counts or promoters is left. Hold out less.")
     validation = lay(shown[1])(None) if shown[1].any() else None
+    if validation is not None and not len(validation):
+        raise InputError("validation_chroms hold no region with counts or promoters; name others")
     return WindowDataModule(draw, validation, batch_size, model.seed)
 
 
@@ -132,6 +167,7 @@ def split(
     chroms = _names(holdout_chroms=chroms if chroms is not None else before.chroms if before else [])
     held_k = table.row_positions(obs)
     row_k = np.setdiff1d(np.arange(len(table.rows)), held_k)
+    row_k = row_k[np.argsort(table.rows[row_k].astype(str))]  # so that the order of rows does not matter
     region_p = ~table.on_chroms(chroms)
     if not len(row_k) or not region_p.any():
         raise InputError(

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import rich.pretty  # noqa: F401  scvi 1.4's view_anndata_setup uses it without importing it
 import torch
@@ -15,16 +14,15 @@ from mudata import MuData
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 
-from scget._errors import InputError, first
+from scget._errors import InputError
 from scget.data import Closed, RegionTable, default_modalities, setup_manager
 from scget.data._scaling import CHANNELS
-from scget.data._table import positions
 from scget.module import ExpressionNet, GETConfig, MaskedNet
 from scget.train import ExpressionPlan, MaskedPlan
 
 from . import _checkpoint
 from ._fit import fit, seeded
-from ._infer import Attribution, SlotPrediction, attribute_genes, predict_slots, prepare, to_expression
+from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
 from ._setup import check_setup, check_windows, read_table
 
 
@@ -91,6 +89,7 @@ class GET(BaseModelClass):
         self.scaling: Any = None  # Scaling, once trained
         self.holdout: Any = None  # HoldOut, once trained
         self.motifs: Any = None  # names, once trained
+        self.motif_scan: dict[str, Any] = {}  # how they were scored
         with seeded(seed):
             self.module = ExpressionNet(self.config).eval()
         self.init_params_ = self._get_init_params(locals())
@@ -150,6 +149,8 @@ class GET(BaseModelClass):
             As for :meth:`train`; give the same ``holdout_obs`` and ``holdout_chroms``, so that nothing held out is
             seen here either.
         """
+        if not 0 < mask_ratio < 1:
+            raise InputError(f"mask_ratio={mask_ratio}; a share between 0 and 1 is needed")
         with seeded(self.seed):
             net = MaskedNet(self.module)
         fit(self, partial(MaskedPlan, net, mask_ratio=mask_ratio), max_epochs, supervised=False, **kwargs)
@@ -176,7 +177,8 @@ class GET(BaseModelClass):
         max_epochs
             Passes over the training windows, which shift by up to half a step each epoch.
         holdout_obs, holdout_chroms
-            Rows and chromosomes that training never sees, in no form. None: those of an earlier ``pretrain``.
+            Rows and chromosomes whose values training never sees; only a row's totals, by which depth is
+            normalised, run over all chromosomes. None: those of an earlier ``pretrain``.
         validation_chroms
             Chromosomes on which the loss is watched (``history["validation_loss"]``) and which are not trained on
             either. Needed for ``early_stopping``; what is held out is never looked at.
@@ -214,18 +216,14 @@ class GET(BaseModelClass):
         rows x genes, log10(CPM + 1); NaN for a gene without a promoter region.
         """
         table, prediction = self.predict_slots(mdata, rows=rows, batch_size=batch_size)
-        at = table.row_positions(None if rows is None else list(rows))
+        at = table.row_positions(rows)
         return pd.DataFrame(prediction.genes_kg[at], index=table.rows[at], columns=table.genes)
 
     def predict_slots(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
     ) -> tuple[RegionTable, SlotPrediction]:
         """As :meth:`predict`, per promoter slot (region and strand) beside per gene, with the table that names them."""
-        table = self.table(mdata)
-        source, windows = prepare(self, table, rows)
-        shape_kq = (len(table.rows), len(table.promoters.region_q))
-        out_kqo = predict_slots(self.module, source, windows, shape_kq, batch_size)
-        return table, to_expression(out_kqo, table, self.scaling)
+        return predict_all(self, self.table(mdata), rows, batch_size)
 
     def attribute(
         self,
@@ -247,17 +245,7 @@ class GET(BaseModelClass):
         top
             Regions kept per row and gene, the strongest.
         """
-        table = self.table(mdata)
-        source, windows = prepare(self, table, rows)
-        with_promoter = np.unique(table.promoters.gene_n)
-        gene_g = with_promoter if genes is None else positions(table.genes, list(genes), "gene")
-        without = np.setdiff1d(gene_g, with_promoter)
-        if len(without):
-            raise InputError(f"{len(without)} genes have no promoter region, first {first(table.genes[without])}")
-        row_k = table.row_positions(None if rows is None else list(rows))
-        return attribute_genes(
-            self.module, source, windows, table, self.scaling, row_k, gene_g, batch_size=batch_size, top=top
-        )
+        return attribute_genes(self, self.table(mdata), genes, rows, batch_size=batch_size, top=top)
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model as a folder: ``weights.safetensors`` and ``model.json``, whole or not at all.

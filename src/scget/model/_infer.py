@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from scget._errors import ScgetWarning
+from scget._errors import InputError, ScgetWarning, first
 from scget.data import Batch, RegionTable, Scaling, TokenSource, WindowBatches, Windows, lay_tokens, prediction_windows
+from scget.data._table import positions
 from scget.module import ExpressionNet
 
 if TYPE_CHECKING:
@@ -44,24 +45,43 @@ class Attribution:
     links: pd.DataFrame
 
 
-def prepare(model: GET, table: RegionTable, rows: Sequence[str] | None) -> tuple[TokenSource, Windows]:
+def prepare(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> tuple[TokenSource, Windows]:
     """Features on the network's device, and the windows that cover every promoter of ``rows``."""
     if not model.is_trained_:
         raise RuntimeError("this model has not learnt expression yet: train() or load() first")
-    known = model.scaling.share_known(table.regions)
-    if known < 0.5:
+    regions, genes = model.scaling.share_known(table)
+    if regions < 0.5:
         warnings.warn(
-            f"only {known:.0%} of the regions are among those of training; for the others the fold over the training "
+            f"only {regions:.0%} of the regions are among those of training; for the others the fold over the training "
             "mean is taken as 0. Count fragments in the training regions for better predictions.",
             ScgetWarning,
             stacklevel=4,
         )
-    row_k = table.row_positions(None if rows is None else list(rows))
+    if genes < 0.5:
+        warnings.warn(
+            f"only {genes:.0%} of the genes are among those of training (here {first(table.genes)}, there "
+            f"{first(model.scaling.gene_g)}); the others have no training mean. Name genes as in training.",
+            ScgetWarning,
+            stacklevel=4,
+        )
+    row_k = table.row_positions(rows)
+    if not len(row_k) or batch_size < 1:
+        raise InputError(f"{len(row_k)} rows and batch_size={batch_size}: at least 1 of each is needed")
     every_p = np.ones(len(table.regions), dtype=bool)
     tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, every_p, closed=model.closed)
     model.module.eval()
     source = TokenSource(table, model.scaling).to(model.device)
     return source, prediction_windows(tokens, model.window, table.is_promoter_p)
+
+
+def predict_all(
+    model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int
+) -> tuple[RegionTable, SlotPrediction]:
+    """Predictions at promoter slots and genes, beside the table that names them."""
+    source, windows = prepare(model, table, rows, batch_size)
+    shape_kq = (len(table.rows), len(table.promoters.region_q))
+    out_kqo = predict_slots(model.module, source, windows, shape_kq, batch_size)
+    return table, to_expression(out_kqo, table, model.scaling)
 
 
 @torch.inference_mode()
@@ -113,21 +133,32 @@ def to_expression(out_kqo: np.ndarray, table: RegionTable, scaling: Scaling) -> 
     return SlotPrediction(np.maximum(base_kq + deviation_kq, 0), np.maximum(genes_kg, 0))
 
 
+def genes_to_explain(table: RegionTable, genes: Sequence[str] | None) -> np.ndarray:
+    """Positions of genes that have a promoter region; :class:`InputError` for others."""
+    able = np.unique(table.promoters.gene_n)
+    gene_g = able if genes is None else positions(table.genes, genes, "gene")
+    without = np.setdiff1d(gene_g, able)
+    if len(without):
+        raise InputError(f"{len(without)} genes have no promoter region, first {first(table.genes[without])}")
+    if not len(gene_g):
+        raise InputError("genes=[] names no gene; None explains all")
+    return gene_g
+
+
 def attribute_genes(
-    net: ExpressionNet,
-    source: TokenSource,
-    windows: Windows,
+    model: GET,
     table: RegionTable,
-    scaling: Scaling,
-    row_k: np.ndarray,
-    gene_g: np.ndarray,
+    genes: Sequence[str] | None,
+    rows: Sequence[str] | None,
     *,
     batch_size: int,
     top: int,
 ) -> Attribution:
-    """See :class:`Attribution`; ``windows`` are those the predictions were read from."""
+    """See :class:`Attribution`; the windows are those the predictions are read from."""
+    source, windows = prepare(model, table, rows, batch_size)
+    gene_g, row_k, net = genes_to_explain(table, genes), table.row_positions(rows), model.module
     jobs = _jobs(windows, table, row_k, gene_g)
-    weight_jo = _output_weights(net, table, scaling, jobs, source.center_p.device)
+    weight_jo = _output_weights(net, table, model.scaling, jobs, source.center_p.device)
     motifs_jm, links = [], []
     for part in _shown(np.array_split(np.arange(len(jobs)), max(-(-len(jobs) // batch_size), 1)), "attribute"):
         job = jobs.iloc[part]

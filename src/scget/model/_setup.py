@@ -37,8 +37,10 @@ def _check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None
 
 def check_windows(closed: str, window: int) -> None:
     """Refuse settings of windows without meaning."""
-    if closed not in ("drop", "promoters", "keep") or window < 1:
-        raise InputError(f"closed={closed!r}, window={window}: 'promoters', 'drop' or 'keep', and at least 1 region")
+    if closed not in ("drop", "promoters", "keep") or not isinstance(window, int) or window < 1:
+        raise InputError(
+            f"closed={closed!r}, window={window}: 'promoters', 'drop' or 'keep', and a whole number of at least 1 region"
+        )
 
 
 def read_table(model: GET, mdata: MuData | None) -> RegionTable:
@@ -49,7 +51,21 @@ def read_table(model: GET, mdata: MuData | None) -> RegionTable:
     setup = model.registry["setup_args"]
     check_setup(mdata, setup)
     table = build_table(mdata, setup)
-    return table if model.motifs is None else _with_motifs(table, model.motifs)
+    if model.motifs is None:
+        return table
+    _check_scan(model.motif_scan, table.motif_scan)
+    return _with_motifs(table, model.motifs)
+
+
+def _check_scan(trained: dict[str, Any], here: dict[str, Any]) -> None:
+    """Refuse motif scores made by other rules than those the model was trained on; where both are on record."""
+    both = [key for key in trained if key in here and key not in ("genome", "n_motifs")]
+    other = [key for key in both if trained[key] != here[key]]
+    if other:
+        raise InputError(
+            f"motif scores differ from those of training in {first(other)} (here {here[other[0]]!r}, there "
+            f"{trained[other[0]]!r}); run scget.pp.motif_scores with the settings and motifs of training"
+        )
 
 
 def _with_motifs(table: RegionTable, motifs: np.ndarray) -> RegionTable:
@@ -62,5 +78,5 @@ def _with_motifs(table: RegionTable, motifs: np.ndarray) -> RegionTable:
             f"the model was trained with {len(motifs)} motifs, the data have {len(table.motifs)}: missing "
             f"{first(missing) or 'none'}, unknown {first(extra) or 'none'}. Score the motifs the model was trained with."
         )
-    order = positions(table.motifs, list(motifs), "motif")
+    order = positions(table.motifs, motifs, "motif")
     return replace(table, motif_pm=table.motif_pm[:, order], motifs=motifs)

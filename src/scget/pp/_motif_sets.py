@@ -122,6 +122,9 @@ def clusters_of(motifs: Mapping[str, np.ndarray], clusters: Clusters | None) -> 
         table = pd.read_csv(clusters, sep="\t", header=None, dtype=str, comment="#")
     if table.shape[1] < 2:
         raise InputError(f"`clusters` has {table.shape[1]} column; motif and cluster are needed, tab-separated.")
+    nameless = table.iloc[:, 0][table.iloc[:, :2].isna().any(axis=1)].tolist()
+    if nameless:
+        raise InputError(f"{len(nameless)} motifs have no cluster (None or NaN): {first(nameless)}. Each needs one.")
     pairs = table.iloc[:, :2].astype(str).drop_duplicates()
     twice = pairs.iloc[:, 0][pairs.iloc[:, 0].duplicated()].tolist()
     if twice:

@@ -80,6 +80,7 @@ def promoters(
     _check_chromosomes(regions, tss)
     if genes is not None:
         tss = _name_as_in(tss, genes)
+    tss = _drop_ambiguous(tss)
     table = _annotate(regions, tss, flank)
     if table.empty:
         raise GenomeError(
@@ -106,6 +107,20 @@ def _check_chromosomes(regions: Regions, tss: pd.DataFrame) -> None:
             f"no chromosome in common: regions {first(sorted(ours))}; annotation {first(sorted(theirs))}. "
             + ("Add or remove 'chr'." if prefix else "Take the annotation of the same genome.")
         )
+
+
+def _drop_ambiguous(tss: pd.DataFrame) -> pd.DataFrame:
+    """Leave out genes annotated on more than one chromosome, as GET does: one name, but several genes."""
+    n_chroms = tss.groupby("gene")["chrom"].transform("nunique")
+    lost = tss.loc[n_chroms > 1, "gene"].unique()
+    if len(lost):
+        warnings.warn(
+            f"{len(lost):,} genes stand on more than one chromosome in the annotation and are left out: "
+            f"{first(sorted(lost))}. Use Ensembl ids to keep them apart.",
+            ScgetWarning,
+            stacklevel=3,
+        )
+    return tss[n_chroms == 1].reset_index(drop=True)
 
 
 def _name_as_in(tss: pd.DataFrame, genes: pd.Index) -> pd.DataFrame:

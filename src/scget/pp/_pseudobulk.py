@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _KEPT_UNS = (keys.MOTIF_NAMES, keys.MOTIF_SCAN, keys.PEAK_ANNOTATION)
 
+_GROUP = "group of scget"  # a column beside those of the user
+
 
 def pseudobulk(
     mdata: MuData,
@@ -95,14 +97,14 @@ def _groups(mdata: MuData, names: list[str], columns: list[str]) -> tuple[pd.Ser
     first_labels = get_labels(mdata, names, columns[0])
     labels = pd.DataFrame({column: get_labels(mdata, names, column).reindex(first_labels.index) for column in columns})
     joined = labels[columns[0]].str.cat(labels[columns[1:]], sep="_") if len(columns) > 1 else first_labels
-    obs = labels.assign(group=joined.to_numpy()).drop_duplicates()
-    twice = obs["group"].duplicated(keep=False)
+    obs = labels.assign(**{_GROUP: joined.to_numpy()}).drop_duplicates()
+    twice = obs[_GROUP].duplicated(keep=False)
     if twice.any():
-        same = obs.loc[twice].sort_values("group").iloc[:2]
+        same = obs.loc[twice].sort_values(_GROUP).iloc[:2]
         what = " and ".join(str(tuple(row)) for row in same[columns].to_numpy())
-        raise InputError(f"groups {what} would both be named {same['group'].iloc[0]!r}. Rename a label.")
-    order = sorted(obs["group"])
-    obs = obs.set_index("group").loc[order, columns].rename_axis(None).astype("category")
+        raise InputError(f"groups {what} would both be named {same[_GROUP].iloc[0]!r}. Rename a label.")
+    order = sorted(obs[_GROUP])
+    obs = obs.set_index(_GROUP).loc[order, columns].rename_axis(None).astype("category")
     groups = pd.Series(pd.Categorical(joined, categories=order), index=first_labels.index)
     obs[keys.N_CELLS] = np.bincount(groups.cat.codes, minlength=len(order))
     return groups, obs

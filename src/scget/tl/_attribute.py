@@ -64,7 +64,8 @@ def attribute(
     >>> pb.uns["get"]["links"].columns.tolist()
     ['row', 'gene', 'region', 'distance', 'score', 'signed']
     """
-    mdata, slots = writable(mdata, copy), _keys.Slots(key_added)
+    slots = _keys.Slots(key_added)
+    mdata = writable(mdata, model, slots, copy)
     rna_name = modality(model, "rna_layer")
     if rna_name not in mdata.mod:
         raise InputError(f"no modality {rna_name!r} to write into; run scget.tl.predict(mdata, model) first")

@@ -48,7 +48,8 @@ def predict(
     >>> pb["rna"].to_df(layer="get").loc["Mono", ["GATA1", "MYC"]].notna().tolist()
     [True, True]
     """
-    mdata, slots = writable(mdata, copy), _keys.Slots(key_added)
+    slots = _keys.Slots(key_added)
+    mdata = writable(mdata, model, slots, copy)
     table, prediction = model.predict_slots(mdata, batch_size=batch_size)
     expression = pd.DataFrame(prediction.genes_kg, index=table.rows, columns=table.genes).astype(np.float32)
     atac_name, rna_name = modality(model, "atac_layer"), modality(model, "rna_layer")
@@ -57,10 +58,10 @@ def predict(
         mdata.mod[rna_name] = AnnData(obs=atac.obs.copy(), var=pd.DataFrame(index=table.genes.astype(str)))
         mdata.update()
     rna = mdata[rna_name]
-    expression = expression.loc[rna.obs_names, rna.var_names]
+    expression = expression.reindex(index=rna.obs_names, columns=rna.var_names)
     rna.layers[slots.expression] = expression.to_numpy()
     rna.obsm[slots.expression_table] = _without_slashes(expression)
-    rna.uns[slots.record] = {"unit": UNIT}
+    rna.uns[slots.record] = {**rna.uns.get(slots.record, {}), "unit": UNIT}
     for strand, layer in enumerate(slots.strand_layers):
         here = table.promoters.strand_q == strand
         values_kp = np.full(atac.shape, np.nan, dtype=np.float32)
@@ -71,5 +72,7 @@ def predict(
 
 
 def _without_slashes(table: pd.DataFrame) -> pd.DataFrame:
-    """A slash in a column cannot be written to disk."""
-    return table.rename(columns=lambda gene: gene.replace("/", "_"))
+    """A slash in a column cannot be written to disk; a name that then occurs twice keeps its number too."""
+    names = pd.Index([gene.replace("/", "_") for gene in table.columns])
+    twice = names.duplicated(keep=False)
+    return table.set_axis([f"{n}_{i}" if t else n for i, (n, t) in enumerate(zip(names, twice, strict=True))], axis=1)

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from scget import _keys
-from scget._errors import InputError
+from scget._errors import InputError, first
 from scget._version import scget_version
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
     record = mdata.uns.setdefault(slots.record, {})
     record["scget_version"] = scget_version()
     record["unit"] = UNIT
-    record["model"] = digest(model.module.state_dict())
+    name = digest(model.module.state_dict())
+    if record.get("model", name) != name:
+        record.pop("links", None)  # of another model
+    record["model"] = name
     record["window"] = model.window
     record["motifs_sha256"] = hashlib.sha256("\n".join(map(str, model.motifs)).encode()).hexdigest()
     record["genome"] = str(scan.get("genome", "not recorded"))
@@ -39,10 +42,16 @@ def modality(model: GET, argument: str) -> str:
     return model.registry["setup_args"]["modalities"][argument]
 
 
-def writable(mdata: MuData, copy: bool) -> MuData:
-    """The MuData to write into; :class:`InputError` for a view, which would be lost."""
-    if copy:
-        return mdata.copy()
-    if mdata.is_view:
+def writable(mdata: MuData, model: GET, slots: _keys.Slots, copy: bool) -> MuData:
+    """The MuData to write into; :class:`InputError` for a view, or a key whose slots hold something else."""
+    key, setup = slots.key, model.registry["setup_args"]
+    if not key or "/" in key:
+        raise InputError(f"key_added={key!r} cannot name slots on disk; choose one without '/'")
+    own = isinstance(mdata.uns.get(key), dict) and "scget_version" in mdata.uns[key]
+    taken = [f"{name}.layers" for name in mdata.mod if key in mdata[name].layers and not own]
+    taken += [] if own or key not in mdata.uns else ["uns"]
+    if taken or key in (setup["atac_layer"], setup["rna_layer"]):
+        raise InputError(f"key_added={key!r} would overwrite {first(taken) or 'raw counts'}; choose another")
+    if mdata.is_view and not copy:
         raise InputError("mdata is a view, so results cannot be written into it; call mdata = mdata.copy() first")
-    return mdata
+    return mdata.copy() if copy else mdata
