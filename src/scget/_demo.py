@@ -49,12 +49,18 @@ def main(arguments: list[str] | None = None) -> None:
     given = [args.mdata, args.genome, args.annotation, args.motifs]
     if any(given) and not all(given):
         demo.error("own data need all of --mdata, --genome, --annotation, --motifs")
-    run(args)
+    from scget._errors import InputError
+
+    try:
+        run(args)
+    except (InputError, FileNotFoundError) as error:
+        demo.exit(2, f"scget: {error}\n")
 
 
 def run(args: argparse.Namespace) -> None:
     """All steps, each announced with the seconds since the start."""
     import scget
+    from scget.model._infer import genes_to_explain
 
     say = _clock()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -64,13 +70,15 @@ def run(args: argparse.Namespace) -> None:
     scget.pp.promoters(cells, files["annotation"])
     pb = scget.pp.pseudobulk(cells, args.groupby)
     scget.model.GET.setup_mudata(pb)
-    size = {"width": args.width, "n_layers": args.layers, "n_heads": max(args.width // 16, 1)}
+    heads = next(h for h in range(max(args.width // 16, 1), 0, -1) if args.width % h == 0)
+    size = {"width": args.width, "n_layers": args.layers, "n_heads": heads}
     model = scget.model.GET(pb, **size, dropout=args.dropout, window=args.window, seed=args.seed)
     held: dict[str, Any] = {
         "holdout_obs": args.holdout_obs or [str(pb["atac"].obs_names[-1])],
         "holdout_chroms": args.holdout_chroms or [str(model.table().chroms[-1])],
     }
     row = held["holdout_obs"][0]
+    genes_to_explain(model.table(), args.genes)  # refuses unknown names before training
     say(f"pretrain and train on {pb.n_obs - len(held['holdout_obs'])} cell types; held out: {held}")
     plan: dict[str, Any] = {"plan_kwargs": {"lr": args.lr}}
     if args.pretrain_epochs:

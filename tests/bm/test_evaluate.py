@@ -97,12 +97,27 @@ def test_scores_are_those_of_the_arrays(trained):
     expected = pearson((predicted[5] - own)[unseen], (observed[5] - mean)[unseen])
     assert value["both", "T5", "change_pearson", "GET"] == pytest.approx(expected)
     assert value["chroms", "T2", "pearson", "GET"] == pytest.approx(pearson(predicted[2, unseen], observed[2, unseen]))
-    assert np.isnan(value["rows", "T5", "delta_pearson", "training_mean"])
+    for metric in ("delta_pearson", "change_pearson", "change_spearman"):  # it predicts no difference between rows
+        assert np.isnan(value["rows", "T5", metric, "training_mean"])
     across = [pearson(predicted[:5, g], observed[:5, g]) for g in np.flatnonzero(unseen)]
     assert value["chroms", "all", "gene_pearson", "GET"] == pytest.approx(np.nanmedian(across))
     assert set(scores.loc[scores["split"] == "rows", "row"]) == {"T5"}
     counted = scores.set_index(["split", "row"])["n"].sort_index()
     assert set(counted["rows", "T5"]) == {seen.sum()} and set(counted["both", "T5"]) == {unseen.sum()}
+
+
+def test_watched_chromosomes_are_not_scored_as_held_out(toy):
+    scget.model.GET.setup_mudata(toy)
+    model = scget.model.GET(toy, width=8, n_layers=1, n_heads=2, window=16)
+    held = {"holdout_obs": ["T5"], "holdout_chroms": ["chr10"], "validation_chroms": ["chr2"]}
+    model.train(1, **held, enable_progress_bar=False, accelerator="cpu")
+    table = model.table()
+    chrom = table.chroms[table.chrom_p[table.promoters.region_q[table.promoters.slot_n]]]
+    by_gene = pd.Series(chrom).groupby(table.promoters.gene_n).agg(set)
+    scores = evaluate(model, baselines=["training_mean"])
+    counted = scores.groupby("split")["n"].max()
+    assert counted["both"] == counted["chroms"] == (by_gene == {"chr10"}).sum()
+    assert counted["rows"] == sum("chr1" in chroms for chroms in by_gene)
 
 
 def test_summary_puts_predictors_beside_each_other(trained):
@@ -120,6 +135,11 @@ def test_scoring_what_was_trained_on_warns_and_nonsense_is_refused(trained, toy)
     assert set(scores.loc[scores["split"] == "rows", "row"]) == {"T1"}
     with pytest.raises(InputError, match="no baseline 'magic'"):
         evaluate(trained, baselines=["magic"])
+    from mudata import MuData
+
+    few = MuData({name: trained.adata[name][["T5", "T0"]].copy() for name in ("atac", "rna")})
+    with pytest.raises(InputError, match="4 training rows are not in the data .'T1', 'T2', 'T3'"):
+        evaluate(trained, few)
     with pytest.raises(InputError, match="no row 'T9'"):
         evaluate(trained, rows=["T9"], baselines=[])
     scget.model.GET.setup_mudata(toy)

@@ -59,6 +59,18 @@ def test_axes_and_figures_as_in_scanpy(answered):
     assert isinstance(figure, mpl.figure.Figure)
 
 
+def test_names_that_are_not_there(answered):
+    for wrong, message in (
+        ({"row": "nope"}, "no row 'nope'"),
+        ({"row": "T5", "genes": ["zz"]}, "no gene 'zz'"),
+        ({"row": "T5", "genes": "G1"}, "'G1' is one text"),
+        ({"row": "T5", "training_rows": "T0"}, "'T0' is one text"),
+        ({"row": "T5", "genes": ["G50"]}, "no promoter region"),
+    ):
+        with pytest.raises(InputError, match=message):
+            scget.pl.predicted(answered, **wrong, show=False)
+
+
 def test_missing_answers_say_what_to_run(toy, answered):
     with pytest.raises(InputError, match=r"no attribution of 'G1' in 'T5' \(genes there: 'G7'\)"):
         scget.pl.attribution(answered, "G1", "T5")

@@ -301,7 +301,9 @@ def test_real_gtf_against_brute_force(shared_data):
 
 
 def test_one_name_on_two_chromosomes_is_no_gene():
-    tss = pd.DataFrame({"gene": ["A", "A", "B"], "chrom": ["chr1", "chr2", "chr1"], "tss": [250] * 3, "strand": ["+"] * 3})
+    tss = pd.DataFrame(
+        {"gene": ["A", "A", "B"], "chrom": ["chr1", "chr2", "chr1"], "tss": [250] * 3, "strand": ["+"] * 3}
+    )
     with pytest.warns(ScgetWarning, match="1 genes stand on more than one chromosome .*'A'"):
         rows = annotated(mdata_of(["chr1:0-500", "chr2:0-500"]), tss)
     assert [row[:3] for row in rows] == [("chr1:0-500", "B", "+")]

@@ -9,6 +9,7 @@ import numpy as np
 from scget import _keys
 from scget._errors import InputError
 from scget.bm import pearson
+from scget.data._table import positions
 
 from ._shared import finish, observed
 
@@ -64,13 +65,18 @@ def predicted(
     adata = mdata[rna]
     if key not in adata.layers:
         raise InputError(f"no prediction in {rna}.layers[{key!r}]; run scget.tl.predict(mdata, model) first")
+    positions(adata.obs_names.to_numpy(), [row], "row")
     expected = adata.to_df(layer=key).loc[row]
     seen = observed(adata, layer)
     x, y = seen.loc[row], expected
     if training_rows is not None:
-        mean = seen.loc[list(training_rows)].mean()
+        mean = seen.iloc[positions(adata.obs_names.to_numpy(), training_rows, "row")].mean()
         x, y = x - mean, y - mean
-    kept = np.isfinite(y) if genes is None else np.isfinite(y) & y.index.isin(genes)
+    at = slice(None) if genes is None else positions(adata.var_names.to_numpy(), genes, "gene")
+    x, y = x.iloc[at], y.iloc[at]
+    kept = np.isfinite(y)
+    if not kept.any():
+        raise InputError(f"none of {len(y)} genes was predicted: they have no promoter region")
     x, y = x[kept].to_numpy(), y[kept].to_numpy()
     drawn = plt.subplots(figsize=(4, 4), layout="constrained")[1] if ax is None else ax
     drawn.scatter(x, y, s=6, alpha=0.4, linewidths=0, rasterized=True)
