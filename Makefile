@@ -13,7 +13,7 @@ demo: .venv/.with-test
 	$(BIN)/python -m scget demo
 
 test: .venv/.with-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: .venv/.with-dev
 	$(BIN)/ruff check .

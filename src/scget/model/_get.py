@@ -108,7 +108,8 @@ class GET(BaseModelClass):
         ----------
         mdata
             Modality ``atac`` (rows x regions, raw counts, motif scores, promoters) and, for training, ``rna`` (rows x
-            genes, raw counts). Rows are paired by name, regions may be in any order.
+            genes, raw counts). Rows are paired by name, regions may be in any order. scvi-tools keeps hold of it
+            until ``model.deregister_manager(mdata)``.
         atac_layer, rna_layer
             Layers with the raw counts. None: ``X``.
         modalities
