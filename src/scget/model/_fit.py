@@ -79,7 +79,7 @@ def fit(
             training_plan=make_plan(_source(table, scaling, row_k, supervised), **(plan_kwargs or {})),
             data_splitter=data,
             max_epochs=max_epochs,
-            **_trainer_arguments(early_stopping, watched_p.any(), trainer_kwargs),
+            **_trainer_arguments(early_stopping, bool(watched_p.any()), trainer_kwargs),
         )()
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.holdout = merge(model.holdout, holdout)

@@ -78,5 +78,5 @@ def _with_motifs(table: RegionTable, motifs: np.ndarray) -> RegionTable:
             f"the model was trained with {len(motifs)} motifs, the data have {len(table.motifs)}: missing "
             f"{first(missing) or 'none'}, unknown {first(extra) or 'none'}. Score the motifs the model was trained with."
         )
-    order = positions(table.motifs, motifs, "motif")
+    order = positions(table.motifs, list(motifs), "motif")
     return replace(table, motif_pm=table.motif_pm[:, order], motifs=motifs)
