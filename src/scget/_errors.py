@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class InputError(ValueError):
@@ -29,3 +30,12 @@ def first(values: Iterable[object], n: int = 3) -> str:
     """Quote the first ``n`` of ``values`` for a message: ``'a', 'b', 'c', ...``."""
     texts = [repr(str(v)) for v in values]
     return ", ".join(texts[:n]) + (", ..." if len(texts) > n else "")
+
+
+@contextmanager
+def needs_extra(name: str) -> Iterator[None]:
+    """Import optional libraries inside; where one is missing, the message names the extra that brings it."""
+    try:
+        yield
+    except ImportError as error:
+        raise ImportError(f'{str(error).rstrip(".")}. Install it: pip install "scget[{name}]"') from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,15 @@ class Task:
     row_k: np.ndarray
     seen_g: np.ndarray
 
-    @property
+    @cached_property
     def accessibility_kp(self) -> np.ndarray:
         """Accessibility free of depth, as the model reads it."""
         return self.scaling.channels(self.table)[..., 0].astype(np.float64)
+
+    @cached_property
+    def weights_gp(self) -> sp.csr_matrix:
+        """``exp(-distance / 5 kb)`` of the regions within 100 kb of each gene's promoters, genes x regions."""
+        return _weights(self.table)
 
     @property
     def mean_g(self) -> np.ndarray:
@@ -61,13 +67,12 @@ def promoter_accessibility(task: Task) -> np.ndarray:
 
 def gene_activity(task: Task) -> np.ndarray:
     """Linear in the accessibility around the promoter, each region weighted by ``exp(-distance / 5 kb)``."""
-    return _linear(task, (task.accessibility_kp @ _weights(task.table).T)[..., None])
+    return _linear(task, (task.accessibility_kp @ task.weights_gp.T)[..., None])
 
 
 def ridge(task: Task) -> np.ndarray:
     """Ridge regression on distance-weighted accessibility x motif sums and accessibility."""
-    table, weights_gp = task.table, _weights(task.table)
-    motif_pm = sp.csr_matrix(task.scaling.motifs(table))
+    motif_pm, weights_gp = sp.csr_matrix(task.scaling.motifs(task.table)), task.weights_gp
     features = []
     for accessibility_p in task.accessibility_kp:
         by_motif = weights_gp @ sp.diags(accessibility_p) @ motif_pm
@@ -145,7 +150,6 @@ def _fit_mlp(x_nf: np.ndarray, y_n: np.ndarray) -> Any:
 
 
 def _weights(table: RegionTable) -> sp.csr_matrix:
-    """``exp(-distance / 5 kb)`` of the regions within 100 kb of each gene's promoters, genes x regions."""
     center_p, pairs = table.regions.centers, table.promoters
     starts = np.searchsorted(table.chrom_p, np.arange(len(table.chroms) + 1))
     data, rows, columns = [], [], []

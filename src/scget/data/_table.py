@@ -135,7 +135,7 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
         motif_scan={k: np.asarray(v).tolist() for k, v in atac.uns.get(_keys.MOTIF_SCAN, {}).items()},
         genes=genes,
         promoters=_promoters(annotation, regions, genes),
-        expression_kg=None if rna is None else _log_cpm(rna, setup["rna_layer"], atac.obs_names),
+        expression_kg=None if rna is None else _expression(rna, setup["rna_layer"], atac.obs_names),
     )
 
 
@@ -157,10 +157,15 @@ def _promoters(annotation: pd.DataFrame, regions: Regions, genes: np.ndarray) ->
     return Promoters(slots // 2, slots % 2, pairs[:, 1], slot_n, len(genes))
 
 
-def _log_cpm(rna: Any, layer: str | None, row_names: pd.Index) -> np.ndarray:
-    """log10(counts per million + 1), rows in the order of ``row_names``."""
-    counts_kg = _dense(_layer(rna, layer)[rna.obs_names.get_indexer(row_names)]).astype(np.float64)
-    return np.log10(counts_kg / counts_kg.sum(axis=1, keepdims=True) * 1e6 + 1).astype(np.float32)
+def log_cpm(counts_kg: np.ndarray) -> np.ndarray:
+    """log10(counts per million + 1), float64."""
+    counts_kg = counts_kg.astype(np.float64)
+    return np.log10(counts_kg / counts_kg.sum(axis=1, keepdims=True) * 1e6 + 1)
+
+
+def _expression(rna: Any, layer: str | None, row_names: pd.Index) -> np.ndarray:
+    """log10(CPM + 1), rows in the order of ``row_names``."""
+    return log_cpm(_dense(_layer(rna, layer)[rna.obs_names.get_indexer(row_names)])).astype(np.float32)
 
 
 def _mean_over(values: np.ndarray, source_n: np.ndarray, target_n: np.ndarray, n_targets: int) -> np.ndarray:

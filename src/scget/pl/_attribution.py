@@ -10,7 +10,7 @@ from scget import _keys
 from scget._errors import InputError, first
 from scget.pp._regions import parse_regions
 
-from ._shared import finish
+from ._shared import axes, finish
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +55,6 @@ def attribution(
     >>> scget.pl.attribution(pb, "GATA1", "Mono", flank=100_000, show=False).get_title()
     'GATA1 in Mono (arrow: TSS)'
     """
-    import matplotlib.pyplot as plt
-
     mine = _links_of(mdata, gene, row, key)
     promoters = mdata[atac].uns[_keys.PEAK_ANNOTATION]
     promoters = promoters[promoters["gene"] == gene]
@@ -66,7 +64,7 @@ def attribution(
     if flank is not None:
         near = np.abs(at[:, None] - tss).min(axis=1) <= flank
         at, effect = at[near], effect[near]
-    drawn = plt.subplots(figsize=(7, 2.5), layout="constrained")[1] if ax is None else ax
+    drawn = axes(ax, (7, 2.5))
     colours = np.where(effect > 0, "tab:red", "tab:blue").tolist()
     drawn.vlines(at / 1e3, 0, effect, colors=colours, lw=1.5)
     drawn.scatter(at / 1e3, effect, c=colours, s=12, zorder=3)

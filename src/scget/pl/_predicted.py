@@ -11,7 +11,7 @@ from scget._errors import InputError
 from scget.bm import pearson
 from scget.data._table import positions
 
-from ._shared import finish, observed
+from ._shared import axes, finish, observed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +60,6 @@ def predicted(
     >>> scget.pl.predicted(pb, "Mono", training_rows=model.holdout.seen_obs, show=False).get_xlabel()
     'observed, minus mean of training rows, log10'
     """
-    import matplotlib.pyplot as plt
-
     adata = mdata[rna]
     if key not in adata.layers:
         raise InputError(f"no prediction in {rna}.layers[{key!r}]; run scget.tl.predict(mdata, model) first")
@@ -78,7 +76,7 @@ def predicted(
     if not kept.any():
         raise InputError(f"none of {len(y)} genes was predicted: they have no promoter region")
     x, y = x[kept].to_numpy(), y[kept].to_numpy()
-    drawn = plt.subplots(figsize=(4, 4), layout="constrained")[1] if ax is None else ax
+    drawn = axes(ax, (4, 4))
     drawn.scatter(x, y, s=6, alpha=0.4, linewidths=0, rasterized=True)
     limits = [min(x.min(), y.min()), max(x.max(), y.max())]
     drawn.plot(limits, limits, color="0.5", lw=0.8, zorder=0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
+
+from scget.data._table import log_cpm
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
 
 def observed(adata: AnnData, layer: str | None) -> pd.DataFrame:
     """Raw counts as log10(CPM + 1), rows x genes."""
-    counts = adata.to_df(layer=layer).astype(np.float64)
-    return np.log10(counts.div(counts.sum(axis=1), axis=0) * 1e6 + 1)
+    counts = adata.to_df(layer=layer)
+    return pd.DataFrame(log_cpm(counts.to_numpy()), counts.index, counts.columns)
+
+
+def axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Axes to draw on: those given, or those of a new figure of ``size`` inches."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1] if ax is None else ax
 
 
 def finish(ax: Axes, *, own: bool, show: bool | None, return_fig: bool) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from scget._errors import GenomeError, ScgetWarning, first
+from scget._errors import GenomeError, ScgetWarning, first, needs_extra
 from scget.pp._regions import Regions, sort_order
 
 if TYPE_CHECKING:
@@ -25,15 +25,6 @@ if TYPE_CHECKING:
 OTHER = 4  # code of a base that is not A, C, G or T
 _CODE = np.array(["ACGT".find(chr(i)) % 5 for i in range(256)], dtype=np.uint8)  # -1 % 5 = OTHER
 _BASES = re.compile(r"[A-Z*.-]*")
-
-
-@contextmanager
-def needs_extra(name: str) -> Iterator[None]:
-    """Import optional libraries inside; where one is missing, the message names the extra that brings it."""
-    try:
-        yield
-    except ImportError as error:
-        raise ImportError(f'{str(error).rstrip(".")}. Install it: pip install "scget[{name}]"') from error
 
 
 def genome_path(genome: object) -> Path:

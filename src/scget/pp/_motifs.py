@@ -10,10 +10,10 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 from tqdm.auto import tqdm
 
-from scget._errors import InputError, ScgetWarning, first
+from scget._errors import InputError, ScgetWarning, first, needs_extra
 from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES
 from scget.pp._checks import check_writable, get_modality
-from scget.pp._genome import genome_path, needs_extra, read_sequences
+from scget.pp._genome import genome_path, read_sequences
 from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of
 from scget.pp._regions import regions_of
 

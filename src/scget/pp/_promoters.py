@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from scget import _keys as keys
-from scget._errors import GenomeError, InputError, ScgetWarning, first
+from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_extra
 from scget.pp._annotation import read_tss
 from scget.pp._checks import check_genes, check_writable, get_modality
-from scget.pp._genome import needs_extra
 from scget.pp._regions import Regions, regions_of, sort_order
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +53,7 @@ class Regions:
     def __getitem__(self, index: np.ndarray | slice) -> Regions:
         return Regions(self.chrom[index], self.start[index], self.end[index])
 
-    @property
+    @cached_property
     def names(self) -> np.ndarray:
         """``(p,)`` names such as ``chr1:100-200``."""
         rows = zip(self.chrom.tolist(), self.start.tolist(), self.end.tolist(), strict=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scget import _keys
 from scget._errors import InputError, first
 from scget._version import scget_version
+from scget.pp._checks import check_writable
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -52,6 +53,6 @@ def writable(mdata: MuData, model: GET, slots: _keys.Slots, copy: bool) -> MuDat
     taken += [] if own or key not in mdata.uns else ["uns"]
     if taken or key in (setup["atac_layer"], setup["rna_layer"]):
         raise InputError(f"key_added={key!r} would overwrite {first(taken) or 'raw counts'}; choose another")
-    if mdata.is_view and not copy:
-        raise InputError("mdata is a view, so results cannot be written into it; call mdata = mdata.copy() first")
+    if not copy:
+        check_writable(mdata, *mdata.mod)
     return mdata.copy() if copy else mdata
