@@ -169,5 +169,7 @@ def test_missing_folder_and_other_number_of_motifs(copied, tmp_path, toy):
         GET.load(tmp_path / "nothing")
     toy["atac"].varm["motif_scores"] = toy["atac"].varm["motif_scores"][:, :4]
     toy["atac"].uns["motif_names"] = toy["atac"].uns["motif_names"][:4]
-    with pytest.raises(InputError, match="trained with 5 motifs, the data have 4"):
+    with pytest.raises(CheckpointError, match="trained with 5 motifs, the data have 4: missing 'E', unknown none"):
         GET.load(copied, mdata=toy)
+    with pytest.raises(InputError, match="trained with 5 motifs, the data have 4: missing 'E', unknown none"):
+        GET.load(copied).predict(toy)

@@ -17,10 +17,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from scget._errors import CheckpointError, InputError, first
+from scget._keys import MOTIF_NAMES
 from scget._version import scget_version
 from scget.data import Scaling
 
 from ._fit import HoldOut
+from ._setup import unlike_motifs
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -127,8 +129,10 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{folder / DESCRIPTION} is not as save() writes it ({error!r})") from error
-    if model.config.n_motifs != n_motifs:
-        raise InputError(f"the model was trained with {n_motifs} motifs, the data have {model.config.n_motifs}")
+    if mdata is not None and model.motifs is not None:
+        difference = unlike_motifs(model.motifs, mdata[setup["modalities"]["atac_layer"]].uns[MOTIF_NAMES])
+        if difference:
+            raise CheckpointError(difference)
     if model.is_trained_ and (scaling is None or model.motifs is None or model.holdout is None):
         raise CheckpointError(f"{folder} is said to be trained, but lacks its fitted scales, motifs or hold-outs")
     load_state(model.module, state)
