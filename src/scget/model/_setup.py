@@ -30,6 +30,14 @@ def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
         _check_rows_counted(adata.X if layer is None else adata.layers[layer], adata.obs_names, name)
 
 
+def warn_of_counts(mdata: MuData, setup: dict[str, Any]) -> None:
+    """Warn where accessibility is no counts of fragments, at the line that called setup_mudata."""
+    name, layer = setup["modalities"]["atac_layer"], setup["atac_layer"]
+    matrix = mdata[name].X if layer is None else mdata[name].layers[layer]
+    where = f"{name}.X" if layer is None else f"{name}.layers[{layer!r}]"
+    _checks.warn_if_not_fragments(matrix, where, stacklevel=4)
+
+
 def _check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None:
     empty = np.flatnonzero(np.asarray(matrix.sum(axis=1)).ravel() == 0)
     if len(empty):
