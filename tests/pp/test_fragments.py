@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mudata import MuData, read_h5mu
 from scipy.sparse import csr_matrix, issparse
 
+import scget
 from scget import pp
 from scget._errors import GenomeError, InputError, ScgetWarning
 from scget.pp import _fragment_file, _fragments
@@ -200,17 +201,44 @@ def test_insertions_are_those_of_cell_ranger(blood):
     assert np.array_equal(ours[:, near], theirs[:, near])
     assert theirs[:, near].sum() == 21_597
     assert (ours <= theirs).all()  # elsewhere the file lacks fragments
-    with pytest.warns(ScgetWarning, match=r"are even and counts of 2 .* reads, not fragments"):
-        _fragments_warn(atac.X)
 
 
-def _fragments_warn(matrix):
-    from scget.pp._checks import warn_if_not_fragments
+def in_types(atac, counts):
+    """The same cells with these counts, in two types."""
+    return MuData({"atac": AnnData(counts, obs=pd.DataFrame({"type": ["A", "B"] * 500}, index=atac.obs_names))})
 
-    warn_if_not_fragments(matrix, "atac.X")
+
+def test_insertions_and_binary_counts_warn_where_cells_are_summed(blood):
+    atac, near, path = blood
+    atac = atac[:, near].copy()
+    counts = pp.count_fragments(path, atac, barcodes=atac)
+    for matrix, message in (
+        (atac.X, r"atac.X are even and counts of 2 \([\d,]+\) outnumber counts of 1 .* reads, not fragments"),
+        ((counts.X > 0).astype(np.float32), r"atac.X looks binary; .*: scget\.pp\.count_fragments\."),
+    ):
+        with pytest.warns(ScgetWarning, match=message) as caught:
+            pp.pseudobulk(in_types(atac, matrix), "type")
+        assert [one.filename for one in caught if one.category is ScgetWarning] == [__file__]
+    sums = pp.pseudobulk(in_types(atac, counts.X), "type")  # a warning is an error here
+    assert sums["atac"].X.sum() == counts.X.sum() == 11_532
 
 
-@pytest.mark.parametrize(("rule", "total", "n_unlike"), [("fragments", 11_532, 57), ("paired-insertions", 11_498, 22)])
+def test_reads_and_binary_counts_warn_at_setup_only(toy):
+    fragments = toy["atac"].X.copy()
+    for name, counts, message in (
+        ("reads", 2 * np.minimum(fragments.toarray(), 2), r"atac.layers\['reads'\] are even"),
+        ("open", np.minimum(fragments.toarray(), 1), r"atac.layers\['open'\] looks binary"),
+    ):
+        toy["atac"].layers[name] = csr_matrix(counts)
+        with pytest.warns(ScgetWarning, match=message) as caught:
+            scget.model.GET.setup_mudata(toy, atac_layer=name)
+        assert [one.filename for one in caught if one.category is ScgetWarning] == [__file__]
+    model = scget.model.GET(toy, width=8, n_layers=1, n_heads=1, window=16)
+    model.train(1, accelerator="cpu", enable_progress_bar=False)
+    model.predict(toy)  # a warning is an error here
+
+
+@pytest.mark.parametrize(("rule", "total", "n_unlike"), [("fragments", 11_532, 57), ("paired-insertions", 11_498, 21)])
 def test_fragments_are_half_the_insertions(blood, rule, total, n_unlike):
     """Half of Cell Ranger's counts, rounded up, but where a region holds one end of two fragments, or none of one."""
     atac, near, path = blood
@@ -218,7 +246,6 @@ def test_fragments_are_half_the_insertions(blood, rule, total, n_unlike):
     theirs = atac.X.toarray()[:, near]
     assert counts.sum() == total
     assert (counts != np.ceil(theirs / 2)).sum() == n_unlike
-    _fragments_warn(counts)  # a warning is an error here
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):

@@ -139,7 +139,7 @@ def warn_if_not_fragments(matrix: Any, where: str, stacklevel: int = 2) -> None:
         most = max(most, float(positive.max(initial=0)))
         n_even += int((positive % 2 == 0).sum()) if positive.dtype.kind != "b" else 0
         n_one, n_two = n_one + int((positive == 1).sum()), n_two + int((positive == 2).sum())
-    if most == 1:
+    if most == 1 and n_values >= 200:  # of so many true counts in single cells, some are 2
         warnings.warn(
             f"{where} looks binary; counts of fragments carry more: scget.pp.count_fragments.",
             ScgetWarning,
