@@ -73,8 +73,8 @@ def count_fragments(
 
     Notes
     -----
-    Cell Ranger puts the second cut site at the fragment's ``end`` itself, the middle of the nine bases that Tn5
-    doubles after its shift of +4 and -5; SnapATAC2 puts it one base before.
+    Cell Ranger puts the second cut site at the fragment's ``end`` itself, as comparison with its matrices shows, and so
+    does this function; SnapATAC2 puts it one base before.
 
     Examples
     --------
