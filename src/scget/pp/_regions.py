@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scget import _keys as keys
 from scget._errors import InputError, first
-from scget.pp._checks import check_writable, get_modality
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from mudata import MuData
 
 # Read from the right, as contigs hold "_", "-" and ":" themselves; 18 digits fit into int64.
 _NAME = re.compile(r"(.*[^:_\-])[:_\-](-?[0-9]{1,18})[_\-](-?[0-9]{1,18})", re.ASCII)
@@ -140,48 +137,6 @@ def sort_order(regions: Regions) -> np.ndarray:
     rank_of_code = np.empty(len(chroms), dtype=np.int64)
     rank_of_code[sorted(range(len(chroms)), key=lambda i: _natural(chroms[i]))] = np.arange(len(chroms))
     return np.lexsort((regions.end, regions.start, rank_of_code[codes]))
-
-
-def sort_regions(mdata: MuData, *, copy: bool = False) -> MuData | None:
-    """Sort the regions of the ATAC modality by chromosome and position.
-
-    ``X``, layers, ``varm``, ``varp`` and ``var`` of ``mdata["atac"]`` are reordered together, and the coordinates are
-    written to ``var[["chrom", "start", "end"]]``. Names and everything that refers to regions by name stay as they are.
-
-    Parameters
-    ----------
-    mdata
-        Holds ``atac`` with coordinates in ``var`` or in ``var_names``.
-    copy
-        Return a sorted copy instead of changing ``mdata``.
-
-    Returns
-    -------
-    None, or the changed copy.
-
-    Raises
-    ------
-    InputError
-        If the regions cannot be read (see the message), or ``mdata`` is a view or backed.
-
-    Examples
-    --------
-    >>> scget.pp.sort_regions(mdata)  # doctest: +SKIP
-    >>> mdata["atac"].var[["chrom", "start", "end"]]  # doctest: +SKIP
-    """
-    regions = regions_of(get_modality(mdata, keys.ATAC, "accessibility"))
-    if not copy:
-        check_writable(mdata, keys.ATAC)
-    mdata = mdata.copy() if copy else mdata
-    atac = mdata[keys.ATAC]
-    order = sort_order(regions)
-    if not np.array_equal(order, np.arange(len(order))):
-        atac._inplace_subset_var(order)
-        mdata.update_var()
-    ordered = regions[order]
-    for column, values in zip(keys.REGION_COLUMNS, (ordered.chrom, ordered.start, ordered.end), strict=True):
-        atac.var[column] = values
-    return mdata if copy else None
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:
