@@ -34,7 +34,9 @@ def main(n_regions: int = 100_000, n_cells: int = 1_000) -> None:
     at = time.perf_counter()
     matched = scget.pp.match_regions(mdata, table)["atac"].uns["matched"]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"match_regions: {n_cells:,} cells, {counts.nnz:,} counts in {time.perf_counter() - at:.1f} s, {memory:.1f} GB at most")
+    print(
+        f"match_regions: {n_cells:,} cells, {counts.nnz:,} counts in {time.perf_counter() - at:.1f} s, {memory:.1f} GB at most"
+    )
     print(matched)
 
 
