@@ -18,6 +18,8 @@ from scget.pp import _checks
 if TYPE_CHECKING:
     from ._get import GET
 
+_WIDTH_FACTOR = 1.5
+
 
 def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
     """Refuse, with :class:`InputError`, a MuData that would give wrong numbers; ATAC alone will do."""
@@ -63,6 +65,7 @@ def read_table(model: GET, mdata: MuData | None) -> RegionTable:
     if model.motifs is None:
         return table
     _check_scan(model.motif_scan, table.motif_scan)
+    _warn_of_width(model.region_width, table.region_width)
     return _with_motifs(table, model.motifs)
 
 
@@ -82,6 +85,18 @@ def _check_scan(trained: dict[str, Any], here: dict[str, Any]) -> None:
         raise InputError(
             f"motif scores differ from those of training in {first(other)} (here {here[other[0]]!r}, there "
             f"{trained[other[0]]!r}); run scget.pp.motif_scores with the settings and motifs of training"
+        )
+
+
+def _warn_of_width(trained: float | None, here: float) -> None:
+    """Warn where regions are much longer or shorter than those of training: a motif score is a sum over the region."""
+    if trained is not None and max(trained, here) > _WIDTH_FACTOR * min(trained, here):
+        warnings.warn(
+            f"the regions are {here:,.0f} bp long (median), the model was trained on {trained:,.0f}: motif scores and "
+            "counts grow with the length, so its answers are in doubt. Give it regions like those of training, such as "
+            "scget.pp.match_regions(mdata, reference) makes.",
+            ScgetWarning,
+            stacklevel=5,
         )
 
 

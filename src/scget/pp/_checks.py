@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from scget import _keys as keys
 from scget._errors import InputError, first
 from scget.pp._counts import check_counts, check_finite, check_in_memory, get_counts, warn_if_not_fragments
+from scget.pp._regions import regions_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -63,8 +64,6 @@ def check_mudata(
     TypeError
         If ``mdata`` is no MuData.
     """
-    from scget.pp._regions import regions_of  # there, sort_regions uses this file
-
     regions = get_modality(mdata, atac, "accessibility")
     genes = None if rna is None else get_modality(mdata, rna, "expression")
     check_rows(mdata, [atac] if rna is None else [atac, rna])

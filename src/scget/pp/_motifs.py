@@ -15,6 +15,7 @@ from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES
 from scget.pp._checks import check_writable, get_modality
 from scget.pp._genome import genome_path, read_sequences
 from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of
+from scget.pp._region_warnings import warn_of_regions
 from scget.pp._regions import regions_of
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def motif_scores(
         check_writable(mdata, ATAC)
     path = genome_path(genome)
     background_ = _check_settings(pvalue, background, pseudocount)
+    warn_of_regions(mdata.mod[ATAC], regions)
     motifs_ = motif_set(motifs)
     members = clusters_of(motifs_, clusters)
     scores, names = scan_regions(

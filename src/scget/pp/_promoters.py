@@ -13,6 +13,7 @@ from scget import _keys as keys
 from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_extra
 from scget.pp._annotation import read_tss
 from scget.pp._checks import check_genes, check_writable, get_modality
+from scget.pp._region_warnings import warn_of_regions
 from scget.pp._regions import Regions, regions_of, sort_order
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def promoters(
             ScgetWarning,
             stacklevel=2,
         )
+    warn_of_regions(atac, regions)
     mdata = mdata.copy() if copy else mdata
     mdata[keys.ATAC].uns[keys.PEAK_ANNOTATION] = table
     return mdata if copy else None
@@ -104,7 +106,11 @@ def _check_chromosomes(regions: Regions, tss: pd.DataFrame) -> None:
         prefix = any(str(c).startswith("chr") for c in ours) != any(str(c).startswith("chr") for c in theirs)
         raise GenomeError(
             f"no chromosome in common: regions {first(sorted(ours))}; annotation {first(sorted(theirs))}. "
-            + ("Add or remove 'chr'." if prefix else "Take the annotation of the same genome.")
+            + (
+                "Rename them: scget.pp.rename_chromosomes(mdata, to='ucsc') or to='ensembl'."
+                if prefix
+                else "Take the annotation of the same genome."
+            )
         )
 
 
