@@ -106,7 +106,10 @@ def grid(start, step, size, n=12):
         (grid(1, 5000, 4999), "all regions are 4,999 bp long"),  # tiles of a genome in R: 1-5000
         (grid(11, 30, 19), "all starts end in 1 and all ends in 0, first 'chr1:11-30'"),
         (grid(107, 1313, 500), ""),
-        (grid(107, 1313, 501), ""),  # SnapATAC2 and ArchR: 250 bp at either side of a summit
+        (
+            grid(107, 1313, 501),
+            "all regions are 501 bp long, as those of ArchR (1-based) and of SnapATAC2 (0-based, no change needed)",
+        ),
         (grid(0, 5000, 5000), ""),
         (grid(107, 1313, 499, n=9), ""),  # too few
         ([f"chr1:{i * 1000 + i**2}-{i * 1000 + i**2 + 300 + 7 * i}" for i in range(20)], ""),

@@ -15,6 +15,7 @@ from scget import _keys as keys
 from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_extra
 from scget.pp._checks import get_modality
 from scget.pp._fragment_file import read_fragments
+from scget.pp._region_files import read_regions
 from scget.pp._regions import Regions, parse_regions, regions_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def count_fragments(
         Path of a fragment file, plain or compressed with gzip or bgzip: tab-separated chromosome, start, end, barcode
         as of Cell Ranger, SnapATAC2 or chromap. Further columns, such as the number of read pairs, play no part.
     regions
-        BED file, DataFrame with ``chrom``, ``start``, ``end``, names such as ``chr1:100-200``, or an AnnData (or the
+        BED or narrowPeak file, DataFrame with ``chrom``, ``start``, ``end``, names such as ``chr1:100-200``, or an AnnData (or the
         modality ``atac`` of a MuData) with these regions; 0-based half-open. May overlap.
     barcodes
         Cells, as names or as an AnnData or MuData of them, such as the RNA. None: all barcodes of the file, sorted;
@@ -115,7 +116,7 @@ def _read_regions(regions: object) -> Regions:
     if isinstance(regions, AnnData):
         return regions_of(regions)
     if isinstance(regions, str | Path):
-        table = _read_bed(regions)
+        table = read_regions(regions)
     elif isinstance(regions, pd.DataFrame):
         table = regions
     else:
@@ -127,10 +128,6 @@ def _read_regions(regions: object) -> Regions:
 
 def _as_table(regions: Regions) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(keys.REGION_COLUMNS, (regions.chrom, regions.start, regions.end), strict=True)))
-
-
-def _read_bed(path: str | Path) -> pd.DataFrame:
-    return pd.read_csv(path, sep="\t", header=None, comment="#", usecols=range(3), names=list(keys.REGION_COLUMNS))
 
 
 def _read_barcodes(barcodes: object) -> pd.Index | None:

@@ -65,7 +65,7 @@ def one_based_sign(var: pd.DataFrame, regions: Regions) -> str:
     """Say what makes coordinates look 1-based with the end included; empty where nothing does.
 
     Read as 0-based half-open, such regions lack a base: those of 500 bp seem to have 499, and a table of R's GRanges
-    has a column ``width`` one above ``end - start``. 501 bp, as SnapATAC2 and ArchR make them, is the right length.
+    has a column ``width`` one above ``end - start``. 501 bp is said of both kinds: ArchR's are 1-based, SnapATAC2's are not.
     """
     if len(regions) < _ENOUGH:
         return ""
@@ -79,6 +79,8 @@ def one_based_sign(var: pd.DataFrame, regions: Regions) -> str:
                 return ""
     if (size == size[0]).all() and size[0] % 100 == 99:
         return f"all regions are {size[0]:,} bp long, one less than {size[0] + 1:,}"
+    if (size == size[0]).all() and size[0] % 100 == 1:
+        return f"all regions are {size[0]:,} bp long, as those of ArchR (1-based) and of SnapATAC2 (0-based, no change needed)"
     if (regions.start % 10 == 1).all() and (regions.end % 10 == 0).all():
         return f"all starts end in 1 and all ends in 0, first {str(regions.names[0])!r}"
     return ""
