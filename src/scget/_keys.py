@@ -11,6 +11,8 @@ REGION_COLUMNS = ("chrom", "start", "end")  # atac.var, 0-based half-open
 MOTIF_SCORES = "motif_scores"  # atac.varm, regions x motifs
 MOTIF_NAMES = "motif_names"  # atac.uns, array of text
 MOTIF_SCAN = "motif_scan"  # atac.uns, how the scores were made
+MOTIF_TFS = "motif_tfs"  # atac.uns, table of the factors of each motif
+MOTIF_TF_COLUMNS = ("cluster", "motif", "tf")
 PEAK_ANNOTATION = "peak_annotation"  # atac.uns, table of promoters
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
 
