@@ -93,7 +93,8 @@ def _fetch(url: str, folder: str | PathLike[str] | None) -> Path:
     if path.is_file():
         return path
     try:
-        return Path(pooch.retrieve(url, known_hash=None, fname=path.name, path=place))
+        # without a hash of the file, as what it holds is checked afterwards
+        return Path(pooch.create(place, "", registry={path.name: None}, urls={path.name: url}).fetch(path.name))
     except OSError as error:
         raise ConnectionError(
             f"Cannot fetch {url} into '{place}' ({type(error).__name__}: {error}). Where there is no network, fetch it "
