@@ -384,6 +384,18 @@ def blood(shared_data):
     return MuData({"atac": AnnData(counts.T.astype(np.float32))})
 
 
+def test_cut_gzip_and_odd_width_are_refused(tmp_path):
+    import gzip
+
+    text = b"MEME version 4\nALPHABET= ACGT\nMOTIF A\nletter-probability matrix: w= x\n 0.25 0.25 0.25 0.25\n"
+    (tmp_path / "a.meme").write_bytes(text)
+    with pytest.raises(InputError, match="Motif 'A' in '.*a.meme' says w= x; a whole number is needed"):
+        read_motifs(tmp_path / "a.meme")
+    (tmp_path / "a.meme.gz").write_bytes(gzip.compress(text)[:-12])
+    with pytest.raises(InputError, match="a.meme.gz' is not a whole gzip file"):
+        read_motifs(tmp_path / "a.meme.gz")
+
+
 def test_reads_hocomoco_and_jaspar(shared_data):
     motifs = read_motifs(shared_data / "motifs" / "H12CORE.meme.gz")
     assert len(motifs) == 1443

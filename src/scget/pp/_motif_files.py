@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
@@ -35,7 +36,10 @@ def read_records(path: str | PathLike[str], format: str | None = None) -> list[R
     if not Path(path).is_file():
         raise FileNotFoundError(f"No motif file at '{path}'. Give the path of a MEME, JASPAR, PFM or TRANSFAC file.")
     data = Path(path).read_bytes()
-    lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", "replace").splitlines()
+    try:
+        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", "replace").splitlines()
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"'{path}' is not a whole gzip file ({error}). Copy it again.") from error
     format = format or _guess(lines, path)
     records = list(FORMATS[format](lines, path))
     if not records:
@@ -111,7 +115,10 @@ def _read_meme(lines: list[str], path: str | PathLike[str]) -> Iterator[Record]:
         if line.startswith("MOTIF") and len(words) > 1:
             name, other = words[1], " ".join(words[2:])
         elif line.startswith("letter-probability matrix"):
-            width = int(words[words.index("w=") + 1]) if "w=" in words[:-1] else -1
+            told = words[words.index("w=") + 1] if "w=" in words[:-1] else "-1"
+            if not re.fullmatch(r"-?[0-9]{1,6}", told):
+                raise InputError(f"Motif '{name}' in '{path}' says w= {told}; a whole number is needed. Mend the file.")
+            width = int(told)
             rows = []
 
 
