@@ -15,6 +15,7 @@ PEAK_ANNOTATION = "peak_annotation"  # atac.uns, table of promoters
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
 
 N_CELLS = "n_cells"  # obs of pseudobulk rows
+TOTAL_COUNTS = "total_counts"  # obs of pseudobulk rows, sum of the modality's counts
 
 
 @dataclass(frozen=True)
