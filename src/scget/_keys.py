@@ -35,6 +35,16 @@ class Slots:
         return f"{self.key}_expression"
 
     @property
+    def uncertainty(self) -> str:
+        """``rna.layers``: rows x genes, standard deviation of the expression."""
+        return f"{self.key}_std"
+
+    @property
+    def embedding(self) -> str:
+        """``atac.obsm``: rows x d."""
+        return f"X_{self.key}"
+
+    @property
     def strand_layers(self) -> tuple[str, str]:
         """``atac.layers``: rows x regions, for strand + and -."""
         return f"{self.key}_plus", f"{self.key}_minus"

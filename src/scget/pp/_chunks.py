@@ -21,15 +21,15 @@ class Chunk(NamedTuple):
 
 def is_dask(matrix: Any) -> bool:
     """Whether ``matrix`` is an array of dask, told without importing dask."""
-    return type(matrix).__module__.startswith("dask.")
+    return any(kind.__module__.startswith("dask.") for kind in type(matrix).__mro__)  # anndata derives its views
 
 
 def is_on_disk(matrix: Any) -> bool:
     """Whether ``matrix`` must be read in chunks: backed by HDF5 or zarr, or an array of dask."""
     from anndata.abc import CSCDataset, CSRDataset
 
-    outside = type(matrix).__module__.startswith(("h5py.", "zarr.", "dask."))
-    return outside or isinstance(matrix, (CSRDataset, CSCDataset))
+    outside = type(matrix).__module__.startswith(("h5py.", "zarr."))
+    return outside or is_dask(matrix) or isinstance(matrix, (CSRDataset, CSCDataset))
 
 
 def read_chunks(matrix: Any) -> Iterator[Chunk]:
