@@ -94,6 +94,20 @@ def test_backed_h5mu(many, tmp_path, container, dtype):
     pd.testing.assert_frame_equal(rows["atac"].uns["peak_annotation"], expected["atac"].uns["peak_annotation"])
 
 
+def test_places_of_64_bits_as_in_files_of_billions_of_values(many, tmp_path):
+    expected = scget.pp.pseudobulk(many, "cell_type")
+    many.write(tmp_path / "cells.h5mu")
+    with h5py.File(tmp_path / "cells.h5mu", "a") as file:
+        for name in ("indices", "indptr"):
+            places = file["mod/atac/X"][name][:].astype(np.int64)
+            del file["mod/atac/X"][name]
+            file["mod/atac/X"].create_dataset(name, data=places)
+    opened = mudata.read_h5mu(tmp_path / "cells.h5mu", backed="r")
+    rows = scget.pp.pseudobulk(opened, "cell_type")
+    opened.file.close()
+    assert_same(rows, expected)
+
+
 def test_a_view_of_a_backed_file_is_refused(many, tmp_path):
     message = r"'atac' is a view of a backed file, whose counts would be loaded.*read_lazy.*to_memory\(\)"
     with backed(many, tmp_path / "cells.h5mu") as cells, pytest.raises(InputError, match=message):
@@ -255,5 +269,8 @@ def test_local_cluster_of_two_workers(rng, tmp_path):
         with LocalCluster(**options, local_directory=tmp_path) as cluster, Client(cluster) as client:
             with get_task_stream(client) as stream:
                 rows = scget.pp.pseudobulk(cells, "type")
+            cells["atac"].X = lazy * np.float32(0.5)
+            with pytest.raises(InputError, match=r"atac.X must be raw counts: .* \(max 2: looks like log1p\)"):
+                scget.pp.pseudobulk(cells, "type")
     assert_same(rows, expected)
     assert len({task["worker"] for task in stream.data if "_sum_part" in str(task["key"])}) == 2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_matrix
+from tqdm.auto import tqdm
 
 from scget import _keys as keys
 from scget._errors import InputError, first
@@ -92,8 +93,8 @@ def pseudobulk(
     check_rows(mdata, names)
     groups, obs = groups_of(mdata, names, groupby)
     _check_sizes(obs[keys.N_CELLS], "min_cells", min_cells)
-    rows, counts = {}, {}
-    for name in names:
+    rows, counts = {}, {}  # sums, and what the summed values are like
+    for name in tqdm(names, desc="pseudobulk", leave=False):
         cells = mdata.mod[name]
         rows[name], counts[name] = sum_groups(cells, layers[name], name, groups.reindex(cells.obs_names).array)
     for name in names:
