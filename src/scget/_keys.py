@@ -18,6 +18,7 @@ MATCHED = "matched"  # atac.uns, how much of the counts another set of regions t
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
 
 N_CELLS = "n_cells"  # obs of pseudobulk rows
+TOTAL_COUNTS = "total_counts"  # obs of pseudobulk rows, sum of the modality's counts
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,16 @@ class Slots:
     def expression_table(self) -> str:
         """``rna.obsm``: the same as a DataFrame."""
         return f"{self.key}_expression"
+
+    @property
+    def uncertainty(self) -> str:
+        """``rna.layers``: rows x genes, standard deviation of the expression."""
+        return f"{self.key}_std"
+
+    @property
+    def embedding(self) -> str:
+        """``atac.obsm``: rows x d."""
+        return f"X_{self.key}"
 
     @property
     def strand_layers(self) -> tuple[str, str]:

@@ -53,6 +53,8 @@ def test_rows_and_slots(cells):
         assert adata.X.dtype == np.float32
         assert adata.obs_names.tolist() == adata.obs["cell_type"].tolist() == ["B", "NK", "T"]
         assert adata.obs["n_cells"].tolist() == [8, 8, 8]
+        assert adata.obs["total_counts"].tolist() == dense(adata).sum(axis=1).tolist()
+        assert adata.obs["total_counts"].dtype == np.int64
         expected = pd.DataFrame(dense(cells[name])).groupby(cells[name].obs["cell_type"].to_numpy()).sum()
         np.testing.assert_array_equal(adata.X.toarray(), expected)
         pd.testing.assert_frame_equal(adata.var, cells[name].var)
@@ -175,3 +177,61 @@ def test_a_column_may_be_called_group(cells):
     for name in ("rna", "atac"):
         cells[name].obs["group"] = cells[name].obs["cell_type"]
     assert scget.pp.pseudobulk(cells, "group")["atac"].obs_names.tolist() == ["B", "NK", "T"]
+
+
+def test_groups_of_few_counts_are_refused(cells):
+    depth = scget.pp.pseudobulk(cells, "cell_type")["atac"].obs["total_counts"]
+    least, most = depth.idxmin(), depth.max()
+    assert scget.pp.pseudobulk(cells, "cell_type", min_counts=depth.min())["atac"].n_obs == 3
+    message = (
+        rf"groups below min_counts={most + 1}: .*{least!r} \({depth.min()}\).* Lower min_counts, merge or drop them"
+    )
+    with pytest.raises(InputError, match=message):
+        scget.pp.pseudobulk(cells, "cell_type", min_counts=most + 1)
+
+
+def test_depth_is_exact_where_float32_is_not(cells):
+    cells["atac"].X = sparse.csr_matrix(np.full((24, 12), 2**24 + 1, dtype=np.int64))
+    assert scget.pp.pseudobulk(cells, "cell_type")["atac"].obs["total_counts"].tolist() == [8 * 12 * (2**24 + 1)] * 3
+
+
+@pytest.mark.parametrize("column", ["n_cells", "total_counts"])
+def test_columns_that_rows_get_cannot_be_grouped_by(cells, column):
+    cells["atac"].obs[column] = "a"
+    with pytest.raises(InputError, match=f"groupby='{column}': rows get a column of that name. Rename yours"):
+        scget.pp.pseudobulk(cells, column)
+
+
+def test_true_and_false_are_labels(cells):
+    cells["atac"].obs["sorted"] = np.arange(24) < 10
+    rows = scget.pp.pseudobulk(cells, ["sorted", "donor"])
+    assert rows["rna"].obs_names.tolist() == ["False_d1", "False_d2", "True_d1", "True_d2"]
+    assert rows["rna"].obs["n_cells"].tolist() == [7, 7, 5, 5]
+
+
+def test_metacells(rng):
+    """Metacells of k-means on principal components, within each type: sums are those of numpy, types stay apart."""
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
+    names = [f"cell{i}" for i in range(120)]
+    types = np.repeat(["B", "T"], 60)
+    counts = {"rna": rng.poisson(np.where(types == "B", 3, 1)[:, None], (120, 8)), "atac": rng.poisson(1, (120, 15))}
+    metacell = np.empty(120, dtype=object)
+    for name in ("B", "T"):
+        components = PCA(3, random_state=0).fit_transform(np.log1p(counts["rna"][types == name]))
+        metacell[types == name] = [f"{name}{k}" for k in KMeans(4, n_init=1, random_state=0).fit_predict(components)]
+    obs = pd.DataFrame({"metacell": metacell, "cell_type": types}, index=names)
+    cells = MuData(
+        {
+            name: AnnData(x, obs=obs, var=pd.DataFrame(index=[f"{name}{i}" for i in range(x.shape[1])]))
+            for name, x in counts.items()
+        }
+    )
+    rows = scget.pp.pseudobulk(cells, groupby=["metacell", "cell_type"])
+    assert rows["atac"].n_obs == 8 and rows["atac"].obs["n_cells"].sum() == 120
+    for name, x in counts.items():
+        for row in rows[name].obs_names:
+            chosen = metacell == row.split("_")[0]
+            assert set(types[chosen]) == {rows[name].obs.loc[row, "cell_type"]}
+            np.testing.assert_array_equal(dense(rows[name][row])[0], x[chosen].sum(axis=0))

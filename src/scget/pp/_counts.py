@@ -4,18 +4,41 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import issparse
 
 from scget._errors import InputError, ScgetWarning, first
+from scget.pp._chunks import read_chunks
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 _BLOCK = 1 << 22  # values looked at in one go
 _LOG1P_MAX = 20.0  # log1p of 500 million; log-normalised data lie below
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What the stored values of a matrix, or of a part of it, are like; parts add up to the whole."""
+
+    n_values: int = 0
+    n_nan: int = 0
+    n_inf: int = 0
+    n_negative: int = 0
+    n_broken: int = 0  # not whole numbers
+    n_positive: int = 0
+    n_even: int = 0  # of the positive ones
+    n_one: int = 0
+    n_two: int = 0
+    least: float = np.inf
+    most: float = -np.inf
+
+    def __add__(self, other: Tally) -> Tally:
+        sums = {key: value + getattr(other, key) for key, value in vars(self).items() if key.startswith("n_")}
+        return Tally(**sums, least=min(self.least, other.least), most=max(self.most, other.most))
 
 
 def check_in_memory(adata: AnnData, name: str) -> None:
@@ -40,26 +63,35 @@ def get_counts(adata: AnnData, layer: str | None, where: str) -> Any:
         Name of the modality, for the messages and for the argument they name ("rna": ``rna_layer``).
     """
     check_in_memory(adata, where)
-    layers = [key for key in adata.layers if key is not None]
-    if layer is not None and layer not in layers:
-        raise InputError(f"no layer {layer!r} in {where!r}; there are {first(layers, 9) or 'none'}.")
-    matrix = adata.X if layer is None else adata.layers[layer]
-    if matrix is None:
-        raise InputError(f"{where}.X is empty (None). Pass {where}_layer=, one of {first(layers, 9) or 'none'}.")
-    check_counts(
-        matrix,
-        f"{where}.X" if layer is None else f"{where}.layers[{layer!r}]",
-        (adata.obs_names, adata.var_names),
-        hint=lambda: _where_counts_are(adata, layers, layer, where),
-    )
+    matrix, called = find_counts(adata, layer, where)
+    names = adata.obs_names, adata.var_names
+    check_counts(matrix, called, names, hint=lambda: where_counts_are(adata, layer, where))
     return matrix
 
 
-def _where_counts_are(adata: AnnData, layers: list[str], layer: str | None, where: str) -> str:
-    """Sentence that names the layers which do hold raw counts."""
-    others: list[str | None] = [key for key in layers if key != layer]
-    if layer is not None and adata.X is not None:
-        others.insert(0, None)
+def find_counts(adata: AnnData, layer: str | None, where: str) -> tuple[Any, str]:
+    """Return ``X`` or a layer, unread where it is on disk, and what messages call it; see :func:`get_counts`."""
+    layers = _layers(adata)
+    if layer is not None and layer not in layers:
+        raise InputError(f"no layer {layer!r} in {where!r}; there are {first(layers, 9) or 'none'}.")
+    if layer is None and adata.isbacked and adata.is_view:
+        raise InputError(
+            f"modality {where!r} is a view of a backed file, whose counts would be loaded. Read the file with "
+            "anndata.experimental.read_lazy, which can be subset, or load the view with .to_memory()."
+        )
+    matrix = adata.X if layer is None else adata.layers[layer]
+    if matrix is None:
+        raise InputError(f"{where}.X is empty (None). Pass {where}_layer=, one of {first(layers, 9) or 'none'}.")
+    return matrix, f"{where}.X" if layer is None else f"{where}.layers[{layer!r}]"
+
+
+def _layers(adata: AnnData) -> list[str]:
+    return [key for key in adata.layers if key is not None]
+
+
+def where_counts_are(adata: AnnData, layer: str | None, where: str) -> str:
+    """Sentence that names the layers which do hold raw counts, if ``layer`` (None: ``X``) does not."""
+    others = [key for key in [None, *_layers(adata)] if key != layer]
     good = [key for key in others if _is_counts(adata.X if key is None else adata.layers[key])]
     if good:
         return " " + " or ".join(f"Pass {where}_layer={key!r}." for key in good)
@@ -67,8 +99,11 @@ def _where_counts_are(adata: AnnData, layers: list[str], layer: str | None, wher
 
 
 def _is_counts(matrix: Any) -> bool:
+    if matrix is None:
+        return False
     try:
-        check_counts(matrix, "")
+        for chunk in read_chunks(matrix):
+            check_counts(chunk.values, "")
     except InputError:
         return False
     return True
@@ -79,7 +114,7 @@ def check_counts(
     where: str,
     axis_names: tuple[Sequence[str], Sequence[str]] | None = None,
     hint: Callable[[], str] | None = None,
-) -> None:
+) -> Tally:
     """Refuse anything but raw counts: finite, not negative, whole; every stored value is looked at.
 
     Parameters
@@ -93,29 +128,60 @@ def check_counts(
     hint
         Makes the last sentence of the message where these are numbers, but no raw counts.
 
+    Returns
+    -------
+    What the values are like.
+
     Raises
     ------
     InputError
         If a value is NaN, infinite, negative or not whole.
     """
-    check_finite(matrix, where, axis_names, ("row", "column"))
-    n_values = n_negative = n_broken = 0
-    least, most = np.inf, -np.inf
-    for values in _blocks(matrix, where):
-        n_values += values.size
-        least, most = min(least, float(values.min())), max(most, float(values.max()))
-        n_negative += int((values < 0).sum()) if least < 0 else 0
-        n_broken += int((values != np.floor(values)).sum()) if values.dtype.kind == "f" else 0
-    advice = hint() if hint is not None and (n_negative or n_broken) else ""
-    if n_negative:
+    tally = tally_of(matrix, where)
+    if tally.n_nan or tally.n_inf:
+        check_finite(matrix, where, axis_names, ("row", "column"))
+    refuse(tally, where, hint)
+    return tally
+
+
+def tally_of(matrix: Any, where: str) -> Tally:
+    """Look at every stored value of a matrix in memory, called ``where`` in messages."""
+    return sum((_tally(values) for values in _blocks(matrix, where)), Tally())
+
+
+def _tally(values: np.ndarray) -> Tally:
+    whole = values.dtype.kind in "biu"
+    n_nan, n_inf = (0, 0) if whole else (int(np.isnan(values).sum()), int(np.isinf(values).sum()))
+    if n_nan or n_inf:
+        return Tally(values.size, n_nan, n_inf)
+    least, most = float(values.min()), float(values.max())
+    half = values / 2
+    n_zero = int((values == 0).sum())
+    return Tally(
+        n_values=values.size,
+        n_negative=int((values < 0).sum()) if least < 0 else 0,
+        n_broken=0 if whole else int((values != np.floor(values)).sum()),
+        n_positive=values.size - n_zero,
+        n_even=int((half == np.floor(half)).sum()) - n_zero,
+        n_one=int((values == 1).sum()),
+        n_two=int((values == 2).sum()),
+        least=least,
+        most=most,
+    )
+
+
+def refuse(tally: Tally, where: str, hint: Callable[[], str] | None = None) -> None:
+    """Refuse finite values that are no raw counts; see :func:`check_counts`."""
+    advice = hint() if hint is not None and (tally.n_negative or tally.n_broken) else ""
+    if tally.n_negative:
         raise InputError(
-            f"{n_negative:,} negative values in {where}, least {least:.4g}. Raw counts are needed.{advice}"
+            f"{tally.n_negative:,} negative values in {where}, least {tally.least:.4g}. Raw counts are needed.{advice}"
         )
-    if n_broken:
-        log1p = ": looks like log1p" if most < _LOG1P_MAX else ""
+    if tally.n_broken:
+        log1p = ": looks like log1p" if tally.most < _LOG1P_MAX else ""
+        share = f"{tally.n_broken / tally.n_values:.1%} of its {tally.n_values:,} stored values"
         raise InputError(
-            f"{where} must be raw counts: {n_broken / n_values:.1%} of its {n_values:,} stored values are not whole "
-            f"numbers (max {most:.4g}{log1p}).{advice}"
+            f"{where} must be raw counts: {share} are not whole numbers (max {tally.most:.4g}{log1p}).{advice}"
         )
 
 
@@ -125,31 +191,25 @@ def warn_if_not_fragments(matrix: Any, where: str, stacklevel: int = 2) -> None:
     Parameters
     ----------
     matrix
-        Rows x regions, raw counts.
+        Rows x regions, raw counts in memory; or the :class:`Tally` of such.
     where
         What the matrix is called in messages, such as "atac.X".
     stacklevel
-        As in :func:`warnings.warn`, so that the line of the user is named.
+        As of :func:`warnings.warn`: 2 points at the caller, 3 at the caller's caller.
     """
-    n_values = n_even = n_one = n_two = 0
-    most = 0.0
-    for values in _blocks(matrix, where):
-        positive = values[values > 0]
-        n_values += positive.size
-        most = max(most, float(positive.max(initial=0)))
-        n_even += int((positive % 2 == 0).sum()) if positive.dtype.kind != "b" else 0
-        n_one, n_two = n_one + int((positive == 1).sum()), n_two + int((positive == 2).sum())
-    if most == 1 and n_values >= 200:  # of so many true counts in single cells, some are 2
+    tally = matrix if isinstance(matrix, Tally) else tally_of(matrix, where)
+    n_even, n_values = tally.n_even, tally.n_positive
+    if tally.most == 1 and n_values >= 200:  # of so many true counts in single cells, some are 2
         warnings.warn(
             f"{where} looks binary; counts of fragments carry more: scget.pp.count_fragments.",
             ScgetWarning,
             stacklevel=stacklevel,
         )
-    elif n_values >= 50 and n_even > 2 / 3 * n_values and n_two > n_one:
+    elif n_values >= 50 and n_even > 2 / 3 * n_values and tally.n_two > tally.n_one:
         # fragments give even and odd numbers alike, a read at each end of a fragment gives even ones
         warnings.warn(
-            f"{n_even / n_values:.0%} of the counts in {where} are even and counts of 2 ({n_two:,}) outnumber counts "
-            f"of 1 ({n_one:,}): reads, not fragments? scvi.data.reads_to_fragments halves them.",
+            f"{n_even / n_values:.0%} of the counts in {where} are even and counts of 2 ({tally.n_two:,}) outnumber "
+            f"counts of 1 ({tally.n_one:,}): reads, not fragments? scvi.data.reads_to_fragments halves them.",
             ScgetWarning,
             stacklevel=stacklevel,
         )
@@ -161,18 +221,28 @@ def check_finite(matrix: Any, where: str, axis_names: tuple | None, axes: tuple[
     for values in _blocks(matrix, where):
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             n_nan, n_inf = n_nan + int(np.isnan(values).sum()), n_inf + int(np.isinf(values).sum())
-    if not n_nan and not n_inf:
-        return
-    wanted = np.isnan if n_nan else np.isinf
+    if n_nan or n_inf:
+        refuse_not_finite(Tally(n_nan=n_nan, n_inf=n_inf), where, place_of(matrix, n_nan > 0), axis_names, axes)
+
+
+def place_of(matrix: Any, nan: bool) -> tuple[int, int]:
+    """Row and column of the first NaN, or of the first infinite value, of a matrix in memory that holds one."""
+    wanted = np.isnan if nan else np.isinf
     if issparse(matrix):
         triples = matrix.tocoo()
         at = int(wanted(triples.data).argmax())
-        place = [int(triples.row[at]), int(triples.col[at])]
-    else:
-        place = [int(i) for i in np.argwhere(wanted(matrix))[0]]
+        return int(triples.row[at]), int(triples.col[at])
+    row, column = np.argwhere(wanted(matrix))[0]
+    return int(row), int(column)
+
+
+def refuse_not_finite(
+    tally: Tally, where: str, place: tuple[int, int], axis_names: tuple | None, axes: tuple[str, str]
+) -> None:
+    """Refuse NaN, or else infinite values, the first of which is at ``place``; see :func:`check_finite`."""
     names = [str(axis[i]) for axis, i in zip(axis_names, place, strict=True)] if axis_names else list(map(str, place))
     named = ", ".join(f"{axis} {name!r}" for axis, name in zip(axes, names, strict=True))
-    count = f"{n_nan:,} NaN" if n_nan else f"{n_inf:,} infinite values"
+    count = f"{tally.n_nan:,} NaN" if tally.n_nan else f"{tally.n_inf:,} infinite values"
     raise InputError(f"{count} in {where}, first in {named}. Remove or mend these values.")
 
 

@@ -60,7 +60,7 @@ def predict(
     rna = mdata[rna_name]
     expression = expression.reindex(index=rna.obs_names, columns=rna.var_names)
     rna.layers[slots.expression] = expression.to_numpy()
-    rna.obsm[slots.expression_table] = _without_slashes(expression)
+    rna.obsm[slots.expression_table] = without_slashes(expression)
     rna.uns[slots.record] = {**rna.uns.get(slots.record, {}), "unit": UNIT}
     for strand, layer in enumerate(slots.strand_layers):
         here = table.promoters.strand_q == strand
@@ -71,7 +71,7 @@ def predict(
     return mdata if copy else None
 
 
-def _without_slashes(table: pd.DataFrame) -> pd.DataFrame:
+def without_slashes(table: pd.DataFrame) -> pd.DataFrame:
     """A slash in a column cannot be written to disk; a name that then occurs twice keeps its number too."""
     names = pd.Index([gene.replace("/", "_") for gene in table.columns])
     twice = names.duplicated(keep=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from scget import _keys
@@ -45,14 +46,20 @@ def modality(model: GET, argument: str) -> str:
 
 def writable(mdata: MuData, model: GET, slots: _keys.Slots, copy: bool) -> MuData:
     """The MuData to write into; :class:`InputError` for a view, or a key whose slots hold something else."""
-    key, setup = slots.key, model.registry["setup_args"]
+    setup = model.registry["setup_args"]
+    check_free(mdata, slots, (setup["atac_layer"], setup["rna_layer"]))
+    if not copy:
+        check_writable(mdata, *mdata.mod)
+    return mdata.copy() if copy else mdata
+
+
+def check_free(mdata: MuData, slots: _keys.Slots, layers: Sequence[str | None] = ()) -> None:
+    """Refuse a key that cannot be written, whose slots hold something else, or that is one of ``layers``."""
+    key = slots.key
     if not key or "/" in key:
         raise InputError(f"key_added={key!r} cannot name slots on disk; choose one without '/'")
     own = isinstance(mdata.uns.get(key), dict) and "scget_version" in mdata.uns[key]
     taken = [f"{name}.layers" for name in mdata.mod if key in mdata[name].layers and not own]
     taken += [] if own or key not in mdata.uns else ["uns"]
-    if taken or key in (setup["atac_layer"], setup["rna_layer"]):
+    if taken or key in layers:
         raise InputError(f"key_added={key!r} would overwrite {first(taken) or 'raw counts'}; choose another")
-    if not copy:
-        check_writable(mdata, *mdata.mod)
-    return mdata.copy() if copy else mdata

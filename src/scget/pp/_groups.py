@@ -1,0 +1,57 @@
+"""Groups of cells: one column of labels or several, joined to the names of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from scget import _keys as keys
+from scget._errors import InputError
+from scget.pp._checks import get_labels
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+_GROUP = "group of scget"  # a column beside those of the user
+
+
+def groups_of(mdata: MuData, names: Sequence[str], groupby: str | Sequence[str]) -> tuple[pd.Series, pd.DataFrame]:
+    """Find the group of each cell, and name the groups.
+
+    Parameters
+    ----------
+    mdata
+        Cells.
+    names
+        Modalities to look for labels in.
+    groupby
+        Column or columns of their ``obs``.
+
+    Returns
+    -------
+    Group by name of cell (categorical, sorted, each category used), and one row per group with the columns of
+    ``groupby`` and ``n_cells``.
+    """
+    columns = [groupby] if isinstance(groupby, str) else list(groupby)
+    if not columns:
+        raise InputError("groupby names no column. Pass a column of obs, such as groupby='cell_type'.")
+    taken = [column for column in columns if column in (keys.N_CELLS, keys.TOTAL_COUNTS)]
+    if taken:
+        raise InputError(f"groupby={taken[0]!r}: rows get a column of that name. Rename yours.")
+    first_labels = get_labels(mdata, names, columns[0])
+    labels = pd.DataFrame({column: get_labels(mdata, names, column).reindex(first_labels.index) for column in columns})
+    joined = labels[columns[0]].str.cat(labels[columns[1:]], sep="_") if len(columns) > 1 else first_labels
+    obs = labels.assign(**{_GROUP: joined.to_numpy()}).drop_duplicates()
+    twice = obs[_GROUP].duplicated(keep=False)
+    if twice.any():
+        same = obs.loc[twice].sort_values(_GROUP).iloc[:2]
+        what = " and ".join(str(tuple(row)) for row in same[columns].to_numpy())
+        raise InputError(f"groups {what} would both be named {same[_GROUP].iloc[0]!r}. Rename a label.")
+    order = sorted(obs[_GROUP])
+    obs = obs.set_index(_GROUP).loc[order, columns].rename_axis(None).astype("category")
+    groups = pd.Series(pd.Categorical(joined, categories=order), index=first_labels.index)
+    obs[keys.N_CELLS] = np.bincount(groups.cat.codes, minlength=len(order))
+    return groups, obs
