@@ -13,6 +13,7 @@ MOTIF_NAMES = "motif_names"  # atac.uns, array of text
 MOTIF_SCAN = "motif_scan"  # atac.uns, how the scores were made
 PEAK_ANNOTATION = "peak_annotation"  # atac.uns, table of promoters
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
+PROMOTER = "promoter"  # rna.var, "yes" or why a gene has no promoter region
 
 N_CELLS = "n_cells"  # obs of pseudobulk rows
 
