@@ -119,6 +119,13 @@ def check_counts(
         )
 
 
+def check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None:
+    """Refuse rows without any count, from which nothing relative can be made."""
+    empty = np.flatnonzero(np.asarray(matrix.sum(axis=1)).ravel() == 0)
+    if len(empty):
+        raise InputError(f"{len(empty)} rows of {modality!r} have no counts, first {rows[empty[0]]!r}. Remove them.")
+
+
 def warn_if_not_fragments(matrix: Any, where: str) -> None:
     """Warn where accessibility is binary, or is mostly even as counts of reads or cut sites are.
 
@@ -138,7 +145,11 @@ def warn_if_not_fragments(matrix: Any, where: str) -> None:
         n_even += int((positive % 2 == 0).sum()) if positive.dtype.kind != "b" else 0
         n_one, n_two = n_one + int((positive == 1).sum()), n_two + int((positive == 2).sum())
     if most == 1:
-        warnings.warn(f"{where} looks binary; counts of fragments carry more.", ScgetWarning, stacklevel=2)
+        warnings.warn(
+            f"{where} looks binary; counts of fragments carry more. Take raw counts where there are any.",
+            ScgetWarning,
+            stacklevel=2,
+        )
     elif n_values >= 50 and n_even > 2 / 3 * n_values and n_two > n_one:
         # fragments give even and odd numbers alike, a read at each end of a fragment gives even ones
         warnings.warn(
