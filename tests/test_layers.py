@@ -26,7 +26,7 @@ FORBIDDEN = {
     "pp": {"torch", "lightning", "scvi"},
     "module": {"anndata", "mudata", "pandas", "scanpy", "scvi"},
 }
-FORBIDDEN_EXCEPTIONS = {("pp/_scan_gpu.py", "torch")}  # a scan of motifs on a GPU, if there ever is one
+FORBIDDEN_EXCEPTIONS = {("pp/_scan_torch.py", "torch")}  # the scan of motifs on a GPU
 
 MAX_FILE = 300
 MAX_FUNCTION = 40  # without docstring
@@ -133,7 +133,7 @@ def test_planted_import_is_found(plant, name, text, found):
     [
         ("pl/_predicted.py", "from scget.tl import predict\nfrom scget._keys import ATAC\nimport torch"),
         ("pp/_motifs.py", "from scget.pp._regions import Regions\nfrom ._genome import x\nimport pandas"),
-        ("pp/_scan_gpu.py", "import torch"),
+        ("pp/_scan_torch.py", "import torch"),
         ("model/_get.py", "from scget import __version__, _keys"),
         ("__main__.py", "from scget._demo import main\nfrom scget import pl"),
     ],

@@ -12,6 +12,7 @@ MOTIF_SCORES = "motif_scores"  # atac.varm, regions x motifs
 MOTIF_NAMES = "motif_names"  # atac.uns, array of text
 MOTIF_SCAN = "motif_scan"  # atac.uns, how the scores were made
 PEAK_ANNOTATION = "peak_annotation"  # atac.uns, table of promoters
+MATCHED = "matched"  # atac.uns, how much of the counts another set of regions took over
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
 PROMOTER = "promoter"  # rna.var, "yes" or why a gene has no promoter region
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from mudata import MuData
 
-from scget._errors import CheckpointError, InputError
+from scget._errors import CheckpointError, InputError, ScgetWarning
 from scget.model import GET
 
 
@@ -164,10 +164,48 @@ def test_tensors_of_another_network_are_refused(copied):
         GET.load(copied)
 
 
+def widened(mdata: MuData, by: int) -> MuData:
+    """All regions but the promoters' longer by ``by``; promoters' names stay."""
+    mdata = mdata.copy()
+    atac = mdata["atac"]
+    other = ~atac.var_names.isin(atac.uns["peak_annotation"]["region"])
+    assert other.mean() > 0.5  # so that they set the median
+    atac.var.loc[other, "end"] += by
+    atac.var_names = [f"{c}:{s}-{e}" for c, s, e in atac.var[["chrom", "start", "end"]].itertuples(index=False)]
+    mdata.update()
+    return mdata
+
+
+@pytest.mark.filterwarnings("ignore:only 36% of the regions are among those of training")
+def test_length_of_regions_is_saved_and_compared(copied, trained, toy):
+    assert trained.region_width == 500  # all of the toy are
+    description = json.loads((copied / "model.json").read_text())
+    assert description["region_width"] == 500
+    model = GET.load(copied, accelerator="cpu")
+    assert model.region_width == 500
+    model.predict(widened(toy, 250))  # a factor of 1.5, no more
+    with pytest.warns(
+        ScgetWarning, match=r"regions are 751 bp long \(median\), the model was trained on 500: .*match_regions"
+    ):
+        model.predict(widened(toy, 251))
+    with pytest.warns(ScgetWarning, match=r"regions are 300 bp long .*trained on 500"):
+        model.predict(widened(toy, -200))
+    del description["region_width"]  # as the first models of this format were saved
+    (copied / "model.json").write_text(json.dumps(description))
+    old = GET.load(copied, accelerator="cpu")
+    assert old.region_width is None
+    old.predict(widened(toy, 5000))
+    (copied / "model.json").write_text(json.dumps(description | {"region_width": "wide"}))
+    with pytest.raises(CheckpointError, match="not as save.. writes it"):
+        GET.load(copied)
+
+
 def test_missing_folder_and_other_number_of_motifs(copied, tmp_path, toy):
     with pytest.raises(CheckpointError, match="cannot be read"):
         GET.load(tmp_path / "nothing")
     toy["atac"].varm["motif_scores"] = toy["atac"].varm["motif_scores"][:, :4]
     toy["atac"].uns["motif_names"] = toy["atac"].uns["motif_names"][:4]
-    with pytest.raises(InputError, match="trained with 5 motifs, the data have 4"):
+    with pytest.raises(CheckpointError, match="trained with 5 motifs, the data have 4: missing 'E', unknown none"):
         GET.load(copied, mdata=toy)
+    with pytest.raises(InputError, match="trained with 5 motifs, the data have 4: missing 'E', unknown none"):
+        GET.load(copied).predict(toy)

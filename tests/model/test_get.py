@@ -369,16 +369,23 @@ def test_other_genes_and_other_scans_are_noticed(trained, toy):
     alone["atac"].uns["peak_annotation"]["gene"] = "ENSG0000" + alone["atac"].uns["peak_annotation"]["gene"]
     with pytest.warns(ScgetWarning, match="only 0% of the genes .*here 'ENSG0000G0'.*there 'G0'"):
         trained.predict(alone)
-    scan = {"scanner": "scget", "pvalue": 1e-4, "background": [0.3, 0.2, 0.2, 0.3], "genome": "hg38.fa"}
+    scan = {"scanner": "scget", "scanner_version": 1, "pvalue": 1e-4, "pseudocount": 0.01, "genome": "hg38.fa"}
+    scan |= {"background": [0.3, 0.2, 0.2, 0.3], "motifs_sha256": "ab12"}
     toy["atac"].uns["motif_scan"] = scan
     model = build(toy)
     model.train(1, **QUIET)
     other = toy.copy()
     other["atac"].uns["motif_scan"] = scan | {"genome": "mm10.fa", "background": np.array([0.3, 0.2, 0.2, 0.3])}
-    model.predict(other)  # another genome is what it is for
+    with pytest.warns(ScgetWarning, match="from the genome 'mm10', those of training from 'hg38': another build or"):
+        model.predict(other)  # allowed: another species may be what it is for
     other["atac"].uns["motif_scan"] = scan | {"pvalue": 1e-2}
     with pytest.raises(InputError, match=r"motif scores differ from those of training in 'pvalue' \(here 0.01"):
         model.predict(other)
+    others = {"scanner": "moods", "scanner_version": 2, "pseudocount": 0.1, "motifs_sha256": "cd34"}
+    for key, value in (others | {"background": [0.25, 0.25, 0.25, 0.25]}).items():
+        other["atac"].uns["motif_scan"] = scan | {key: value}
+        with pytest.raises(InputError, match=f"differ from those of training in '{key}'"):
+            model.predict(other)
 
 
 @pytest.mark.parametrize(

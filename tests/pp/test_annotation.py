@@ -179,7 +179,7 @@ def test_accessions_of_refseq_are_explained(tmp_path, name):
 
 
 def test_chr_is_named_where_it_is_the_difference(tmp_path):
-    with pytest.raises(GenomeError, match=r"regions 'chr1'; annotation '1'. Add or remove 'chr'"):
+    with pytest.raises(GenomeError, match=r"regions 'chr1'; annotation '1'. Rename them: scget.pp.rename_chr"):
         scget.pp.promoters(mdata_of(["chr1:65000-66000"]), write(tmp_path, ENSEMBL_GTF, "a.gtf"))
 
 

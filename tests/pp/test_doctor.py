@@ -22,6 +22,8 @@ CHECKS = [
     "pairing",
     "regions",
     "order of regions",
+    "overlap of regions",
+    "first base",
     "ATAC counts",
     "ATAC depth",
     "RNA counts",
@@ -61,7 +63,7 @@ def rows(cells) -> MuData:
 
 
 def test_healthy_rows_are_ok(rows):
-    assert verdicts(rows) == dict.fromkeys([*CHECKS[:7], "cells per row", *CHECKS[7:]], "ok")
+    assert verdicts(rows) == dict.fromkeys([*CHECKS[:9], "cells per row", *CHECKS[9:]], "ok")
 
 
 def test_healthy_cells_are_ok_and_their_depth_waits(cells):
@@ -138,6 +140,11 @@ def without(place, key):
     return changed(lambda m: getattr(m["atac"], place).pop(key))
 
 
+def on_chr1(step, width):
+    names = [f"chr1:{s}-{s + width}" for s in range(0, 12 * step, step)]
+    return rebuilt(atac=lambda a: AnnData(a.X, obs=a.obs, var=pd.DataFrame(index=names)))
+
+
 NAMES = [f"{c}:{s}-{s + 500}" for c in ("chr2", "chr10", "chrX") for s in range(100, 4000, 1000)]
 TWICE = [NAMES[1], *NAMES[1:]]
 BROKEN = {
@@ -148,10 +155,12 @@ BROKEN = {
     "rows partly shared": (rebuilt(rna=lambda a: a[3:].copy()), "pairing", "error", "21 of 24 rows of 'atac' and of 21 rows of 'rna' are shared", "muon.pp.intersect_obs"),
     "unreadable": (rebuilt(atac=lambda a: AnnData(a.X, obs=a.obs, var=pd.DataFrame(index=[f"p{i}" for i in range(12)]))), "regions", "error", "cannot read 12 of 12 region names, first 'p0'", "Use 'chr1:100-600'"),
     "regions twice": (rebuilt(atac=lambda a: AnnData(a.X, obs=a.obs, var=pd.DataFrame(index=TWICE))), "regions", "error", "1 regions occur twice", "Keep one of each"),
+    "overlapping": (on_chr1(100, 150), "overlap of regions", "warning", "11 of 12 regions overlap one before them, first 'chr1:100-250' with 'chr1:0-150'", "Count in regions that do not overlap"),
+    "1-based": (on_chr1(1000, 499), "first base", "warning", "all regions are 499 bp long, one less than 500", "scget.pp.sort_regions(mdata, one_based=True)"),
     "log1p": (put("rna", np.log1p), "RNA counts", "error", "rna.X must be raw counts", "Pass rna_layer="),
     "negative": (put("atac", setting(0, 0, -1)), "ATAC counts", "error", "1 negative values in atac.X", "Raw counts are needed"),
     "NaN": (put("atac", setting(2, 4, np.nan)), "ATAC counts", "error", "1 NaN in atac.X, first in row 'cell2', column 'chr10:100-600'", "Remove or mend"),
-    "binary": (put("atac", lambda x: np.minimum(x, 1)), "ATAC counts", "warning", "atac.X looks binary; counts of fragments carry more", "Take raw counts"),
+    "binary": (put("atac", np.ones_like), "ATAC counts", "warning", "atac.X looks binary; counts of fragments carry more", "scget.pp.count_fragments"),
     "reads": (put("atac", lambda x: 2 * x), "ATAC counts", "warning", "reads, not fragments?", "scvi.data.reads_to_fragments halves them"),
     "genes twice": (rebuilt(rna=lambda a: AnnData(a.X, obs=a.obs, var=pd.DataFrame(index=["G", "G", *"abcd"]))), "gene names", "error", "1 gene names occur twice, first 'G'", "Use Ensembl ids"),
     "no genome": (without("uns", "motif_scan"), "genome", "warning", "no record of the genome", "of one build"),
@@ -317,7 +326,7 @@ def test_backed_is_told(cells, tmp_path):
 
 
 def test_warnings_stay_inside(cells):
-    cells["atac"].X = np.minimum(cells["atac"].X.toarray(), 1)
+    cells["atac"].X = np.ones(cells["atac"].shape)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert row(cells, "ATAC counts").verdict == "warning"

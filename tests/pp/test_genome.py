@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
+from anndata import AnnData
 from Bio import bgzf
+from mudata import MuData
+from scipy.sparse import csr_matrix
 
+import scget
 from scget._errors import GenomeError, ScgetWarning
 from scget.pp import _genome
 from scget.pp._genome import read_sequences
@@ -19,12 +25,14 @@ BASES = np.array(list("ACGTN"))
 
 @pytest.fixture
 def genome(tmp_path, rng):
-    """Two chromosomes in lines of 60, one in lower case in part; and their sequences."""
+    """Three chromosomes in lines of 60, one in lower case in part; and their sequences."""
     sequences = {
         "chr1": "".join(rng.choice(list("ACGT"), 1000)),
-        "chr10": "".join(rng.choice(list("acgtNRACGT"), 333)),
+        "chr10": "".join(rng.choice(list("acgtACGT"), 333)),
         "chrM": "ACGT" * 15,
     }
+    few = {31: "R", 310: "n", 328: "N"}  # of 195 bases in NAMES
+    sequences["chr10"] = "".join(few.get(i, base) for i, base in enumerate(sequences["chr10"]))
     text = ""
     for name, sequence in sequences.items():
         lines = [sequence[i : i + 60] for i in range(0, len(sequence), 60)]
@@ -173,13 +181,12 @@ def test_refuses_an_index_of_another_file(genome):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["1:0-10", "2:5-10"], r"No chromosome in common: regions '1', '2'; genome 'toy.fa' 'chr1', .* Add 'chr'\?"),
+        (
+            ["1:0-10", "2:5-10"],
+            r"No chromosome in common: regions '1', '2'; genome 'toy.fa' 'chr1', .* Add 'chr'\? scget.pp.rename_chromosomes\(mdata, to='ucsc'\)",
+        ),
         (["chrchr1:0-10"], r"Remove 'chr'\?"),
         (["scaffold:0-10"], r"regions 'scaffold'; .*name chromosomes alike\.$"),
-        (
-            ["chr1:0-10", "chrUn:5-9", "chrUn:10-20"],
-            "2 regions lie on 1 chromosomes that 'toy.fa' lacks: 'chrUn' .*'chrUn:5-9'",
-        ),
         (
             ["chr1:0-10", "chr10:330-334", "chr1:999-1001"],
             "2 regions lie outside .* 'chr10:330-334' where 'chr10' .* 333 bases",
@@ -222,12 +229,40 @@ def test_refuses_a_damaged_bgzip(genome, kept):
         read_sequences(packed, parse_regions(NAMES))
 
 
-@pytest.mark.parametrize("name", ["packed.fa.gz", "packed.fa"])
-def test_refuses_plain_gzip_with_the_remedy(genome, name):
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("packed.fa.gz", "gunzip 'packed.fa.gz' && bgzip 'packed.fa' && samtools faidx 'packed.fa.gz'"),
+        ("packed.fa", "mv 'packed.fa' 'packed.fa.gz' && gunzip 'packed.fa.gz' && bgzip 'packed.fa' && samtools faidx"),
+    ],
+)
+def test_refuses_plain_gzip_with_the_remedy(genome, name, remedy):
     packed = genome[0].parent / name
     packed.write_bytes(gzip.compress(genome[0].read_bytes()))
-    with pytest.raises(GenomeError, match=f"Cannot read '.*{name}' .* gunzip it, or recompress with bgzip"):
+    with pytest.raises(GenomeError, match=f"{name}' is compressed with gzip, .* with bgzip: {remedy}"):
         read_sequences(packed, parse_regions(NAMES))
+
+
+def test_refuses_bgzip_under_a_plain_name(genome):
+    packed = bgzip(genome[0].parent / "packed.fa", genome[0].read_bytes())
+    with pytest.raises(GenomeError, match="packed.fa' is compressed with bgzip, but its name does not end in '.gz'"):
+        read_sequences(packed, parse_regions(NAMES))
+
+
+def test_genome_objects_are_asked_once_and_others_refused(genome):
+    class Genome:  # SnapATAC2's fetches the file when it is first asked for
+        asked = 0
+
+        @property
+        def fasta(self):
+            self.asked += 1
+            return str(genome[0])
+
+    fetching = Genome()
+    assert _genome.genome_path(fetching) == genome[0] and fetching.asked == 1
+    for wrong in (38, None, SimpleNamespace(fasta=None)):
+        with pytest.raises(TypeError, match="the genome is a (int|NoneType); the path of a FASTA file is needed"):
+            _genome.genome_path(wrong)
 
 
 @pytest.mark.parametrize("library", ["pyfaidx", "Bio"])
@@ -238,13 +273,61 @@ def test_missing_library_is_named_with_its_extra(genome, monkeypatch, library):
         read_sequences(packed, parse_regions(NAMES))
 
 
-def test_warns_of_unknown_bases(tmp_path):
+def test_warns_of_some_unknown_bases_and_refuses_most(tmp_path):
     path = tmp_path / "n.fa"
-    path.write_text(">chr1\n" + "N" * 60 + "ACGT" * 10 + "\n")
-    with pytest.warns(ScgetWarning, match="60% of the regions' bases .* another genome build"):
-        read_sequences(path, parse_regions(["chr1:0-100"]))
-    codes, _ = read_sequences(path, parse_regions(["chr1:40-80"]))  # just half of them
-    assert (codes == 4).sum() == 20
+    path.write_text(">chr1\n" + "N" * 100 + "ACGT" * 25 + "\n>chr2\n" + "ACGT" * 25 + "\n")
+    with pytest.raises(GenomeError, match="51% of the regions' bases .* another genome build"):
+        read_sequences(path, parse_regions(["chr1:49-149"]))
+    with pytest.warns(ScgetWarning, match="50% of the regions' bases .* another genome build"):
+        codes, _ = read_sequences(path, parse_regions(["chr1:50-150"]))
+    assert (codes == 4).sum() == 50
+    with pytest.warns(ScgetWarning, match="3% of the regions' bases"):
+        read_sequences(path, parse_regions(["chr1:97-197"]))
+    codes, _ = read_sequences(path, parse_regions(["chr1:98-198"]))  # just 2%
+    assert (codes == 4).sum() == 2
+    codes, _ = read_sequences(path, parse_regions(["chr1:98-200", *[f"chr2:{i}-{i + 99}" for i in (0, 1)]]))
+    assert (codes == 4).sum() == 2
+
+
+@pytest.mark.parametrize("n_known", [19, 18])
+def test_regions_on_contigs_the_genome_lacks_are_left_out(genome, caplog, n_known):
+    """1 of 20 regions is told of, 2 of 20 are warned of; both get no sequence, and the others theirs."""
+    path, sequences = genome
+    names = [f"chr1:{i}-{i + 20}" for i in range(0, 20 * n_known, 20)]
+    lost = ["chrUn_KI270742v1:5-25", "2:5-30"][: 20 - n_known]
+    order = [*names[:7], *lost, *names[7:]]
+    message = rf"{len(lost)} of 20 regions lie on {len(lost)} chromosomes that 'toy.fa' lacks \('chrUn_KI270742v1'"
+    with caplog.at_level("INFO", logger="scget"):
+        if n_known == 19:
+            codes, offsets = read_sequences(path, parse_regions(order))
+            (record,) = caplog.records
+            assert record.levelname == "INFO" and re.match(message, record.getMessage())
+        else:
+            with pytest.warns(ScgetWarning, match=message + ".* Drop these regions"):
+                codes, offsets = read_sequences(path, parse_regions(order))
+            assert not caplog.records
+    texts = as_text(codes, offsets)
+    assert [t for t, name in zip(texts, order, strict=True) if name in names] == expected(sequences, names)
+    assert [set(t) for t, name in zip(texts, order, strict=True) if name in lost] == [{"N"}] * len(lost)
+    assert [len(t) for t, name in zip(texts, order, strict=True) if name in lost] == [20, 25][: len(lost)]
+
+
+def test_lost_regions_get_no_motifs(genome):
+    """Scores of the regions that stay are those of a run without the others."""
+    names = [f"chr1:{i}-{i + 60}" for i in range(0, 900, 45)]
+    motifs = {"AC": np.array([[1.0, 0, 0, 0], [0, 1, 0, 0]])}
+
+    def scored(names):
+        atac = AnnData(csr_matrix((1, len(names)), dtype=np.float32), var=pd.DataFrame(index=names))
+        atac.uns["peak_annotation"] = pd.DataFrame()  # overlaps are meant here
+        mdata = MuData({"atac": atac})
+        scget.pp.motif_scores(mdata, genome[0], motifs=motifs, pvalue=0.5)
+        return mdata["atac"].varm["motif_scores"].toarray()
+
+    alone = scored(names)
+    with_lost = scored([names[0], "GL000194.1:10-70", *names[1:]])
+    assert with_lost[1, 0] == 0 and (alone > 0).all()
+    np.testing.assert_array_equal(np.delete(with_lost, 1, axis=0), alone)
 
 
 def test_real_genome(shared_data):

@@ -198,7 +198,7 @@ BAD = {
         None,
         table(),
         GenomeError,
-        "no chromosome in common: regions '1'; annotation 'chr1'. Add or remove 'chr'",
+        "no chromosome in common: regions '1'; annotation 'chr1'. Rename them: scget.pp.rename_chromosomes\\(mdata, to='ucsc'\\)",
     ),
     "other genome": (
         ["chrI:800-1100"],

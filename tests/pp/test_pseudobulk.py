@@ -154,6 +154,7 @@ def test_two_labels_that_join_to_one_name_are_refused(cells):
 
 
 @pytest.mark.filterwarnings("ignore::anndata.OldFormatWarning")
+@pytest.mark.filterwarnings("ignore:.*reads, not fragments:scget._errors.ScgetWarning")  # cut sites of Cell Ranger
 def test_real_cells(shared_data, rng):
     adatas = {
         name: anndata.read_h5ad(shared_data / "fixtures" / f"10xpbmc_{name}_subset.h5ad") for name in ("rna", "atac")

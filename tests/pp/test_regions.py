@@ -90,6 +90,9 @@ def test_order_depends_on_the_set_alone(rows, random):
         ["seqnames", "start", "end"],
         ["Chromosome", "Start", "End"],
         ["chromosome", "chromStart", "chromEnd"],
+        ["peak_chr", "peak_start", "peak_end"],
+        ["#chrom", "chrom_start", "chrom_end"],
+        ["Contig", "START", "Stop"],
     ],
 )
 def test_columns_have_aliases(columns):
@@ -108,6 +111,14 @@ def test_names_stand_in_where_a_column_is_missing():
 def test_names_of_another_form_agree_with_the_columns():
     var = pd.DataFrame({"chrom": ["chr1"], "start": [10], "end": [20]}, index=["chr1_10_20"])
     assert regions_of(atac_of(var)).names.tolist() == ["chr1:10-20"]
+
+
+def test_a_column_of_names_stands_in_for_row_names_that_are_none():
+    var = pd.DataFrame({"gene_ids": ["x", "y"], "interval": ["chr1:5-9", "chrX-7-12"]}, index=["peak1", "chr1:1-2"])
+    assert regions_of(atac_of(var)).names.tolist() == ["chr1:5-9", "chrX:7-12"]
+    var["interval"] = ["chr1:5-9", "none"]
+    with pytest.raises(InputError, match="cannot read 1 of 2 region names, first 'peak1'"):
+        regions_of(atac_of(var))
 
 
 def bad_column(**changes) -> AnnData:
@@ -179,6 +190,41 @@ def test_sort_regions_in_place_writes_the_columns(cells):
     assert mdata["atac"] is atac
     pd.testing.assert_frame_equal(atac.var, expected, check_dtype=False)
     assert atac.var["start"].dtype == np.int64
+
+
+def test_one_based_regions_are_shifted_and_renamed(cells):
+    atac = cells["atac"]
+    expected, counts = atac.var.copy(), atac.X.toarray()
+    for key in ("motif_names", "motif_scan", "peak_annotation"):
+        del atac.uns[key]
+    del atac.varm["motif_scores"]
+    ones = [f"{c}-{s + 1}-{e}" for c, s, e in expected.itertuples(index=False)]  # as GRanges writes what it holds
+    granges = pd.DataFrame({"seqnames": expected["chrom"], "start": expected["start"] + 1, "end": expected["end"]})
+    atac.var, atac.var_names = granges, [*ones[:-1], "spike"]
+    mdata = shuffle_regions(cells, np.arange(12)[::-1])
+    made = scget.pp.sort_regions(mdata, one_based=True, copy=True)
+    assert made["atac"].var_names.tolist() == [*expected.index[:-1], "spike"]
+    assert made.var_names.tolist() == [*made["rna"].var_names, *made["atac"].var_names]
+    pd.testing.assert_frame_equal(
+        made["atac"].var[["chrom", "start", "end"]].reset_index(drop=True), expected.reset_index(drop=True)
+    )
+    assert made["atac"].var["seqnames"].tolist() == expected["chrom"].tolist()
+    np.testing.assert_array_equal(made["atac"].X.toarray(), counts)
+    assert mdata["atac"].var_names[1] == ones[-2]
+    mdata["atac"].var.loc[mdata["atac"].var_names[1], "start"] = 0
+    mdata["atac"].var_names = [f"peak{i}" for i in range(12)]
+    with pytest.raises(InputError, match="1 regions start at 0, first 'chrX:0-2600', so that .* 0-based already"):
+        scget.pp.sort_regions(mdata, one_based=True)
+
+
+def test_one_based_is_refused_once_something_was_made_of_the_regions(cells):
+    message = (
+        r"atac.varm\['motif_scores'\] and atac.uns\['peak_annotation'\] .* del mdata\[\"atac\"\].varm\['motif_scores'\]"
+    )
+    before = cells["atac"].var.copy()
+    with pytest.raises(InputError, match=message):
+        scget.pp.sort_regions(cells, one_based=True)
+    pd.testing.assert_frame_equal(cells["atac"].var, before)
 
 
 def test_sort_regions_refuses_a_view(cells):

@@ -73,6 +73,11 @@ class RegionTable:
         flags[self.promoters.region_q] = True
         return flags
 
+    @property
+    def region_width(self) -> float:
+        """Median length of the regions, bp."""
+        return float(np.median(self.regions.end - self.regions.start))
+
     def row_positions(self, names: Sequence[str] | None) -> np.ndarray:
         """Positions of rows by name; all where None."""
         return positions(self.rows, names, "row") if names is not None else np.arange(len(self.rows))

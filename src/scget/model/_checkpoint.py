@@ -17,10 +17,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from scget._errors import CheckpointError, InputError, first
+from scget._keys import MOTIF_NAMES
 from scget._version import scget_version
 from scget.data import Scaling
 
 from ._fit import HoldOut
+from ._setup import unlike_motifs
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -99,6 +101,7 @@ def describe(model: GET) -> dict[str, Any]:
         "init": model.init_params_["non_kwargs"],
         "setup": model.registry["setup_args"],
         "motif_scan": model.motif_scan,
+        "region_width": model.region_width,
         "motifs": None if model.motifs is None else [str(m) for m in model.motifs],
         "n_motifs": model.config.n_motifs,
         "trained": model.is_trained_,
@@ -121,14 +124,18 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
         model.holdout = None if description["holdout"] is None else HoldOut(**description["holdout"])
         model.motifs = None if description["motifs"] is None else np.array(description["motifs"], dtype=object)
         model.motif_scan = dict(description["motif_scan"])
+        width = description.get("region_width")  # not on record in the first models of this format
+        model.region_width = None if width is None else float(width)
         model.is_trained_ = bool(description["trained"])
         model.history_ = {name: pd.DataFrame({name: values}) for name, values in description["history"].items()}
     except InputError:  # of the data, not of the file
         raise
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{folder / DESCRIPTION} is not as save() writes it ({error!r})") from error
-    if model.config.n_motifs != n_motifs:
-        raise InputError(f"the model was trained with {n_motifs} motifs, the data have {model.config.n_motifs}")
+    if mdata is not None and model.motifs is not None:
+        difference = unlike_motifs(model.motifs, mdata[setup["modalities"]["atac_layer"]].uns[MOTIF_NAMES])
+        if difference:
+            raise CheckpointError(difference)
     if model.is_trained_ and (scaling is None or model.motifs is None or model.holdout is None):
         raise CheckpointError(f"{folder} is said to be trained, but lacks its fitted scales, motifs or hold-outs")
     load_state(model.module, state)

@@ -23,7 +23,7 @@ from scget.train import ExpressionPlan, MaskedPlan
 from . import _checkpoint
 from ._fit import fit, seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
-from ._setup import check_setup, check_windows, read_table
+from ._setup import check_setup, check_windows, read_table, warn_of_counts
 
 
 class GET(BaseModelClass):
@@ -90,6 +90,7 @@ class GET(BaseModelClass):
         self.holdout: Any = None  # HoldOut, once trained
         self.motifs: Any = None  # names, once trained
         self.motif_scan: dict[str, Any] = {}  # how they were scored
+        self.region_width: float | None = None  # median of the regions trained on, bp
         with seeded(seed):
             self.module = ExpressionNet(self.config).eval()
         self.init_params_ = self._get_init_params(locals())
@@ -125,6 +126,7 @@ class GET(BaseModelClass):
         cls._create_modalities_attr_dict(modalities, args)  # refuses unknown keys
         args["setup_args"]["modalities"] = modalities
         check_setup(mdata, args["setup_args"])
+        warn_of_counts(mdata, args["setup_args"])
         cls.register_manager(setup_manager(mdata, args))
 
     @classmethod

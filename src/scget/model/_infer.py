@@ -53,7 +53,7 @@ def prepare(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_si
     if regions < 0.5:
         warnings.warn(
             f"only {regions:.0%} of the regions are among those of training; for the others the fold over the training "
-            "mean is taken as 0. Count fragments in the training regions for better predictions.",
+            "mean is taken as 0. Count fragments in the training regions for better predictions, or use pp.match_regions.",
             ScgetWarning,
             stacklevel=4,
         )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mudata import MuData
 
-from scget._errors import InputError, first
+from scget._errors import InputError, ScgetWarning, first
 from scget.data import RegionTable, build_table, has_expression
 from scget.data._table import positions
 from scget.pp import _checks
 
 if TYPE_CHECKING:
     from ._get import GET
+
+_WIDTH_FACTOR = 1.5
 
 
 def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
@@ -26,6 +29,14 @@ def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
     for name, layer in zip([atac, rna] if has_rna else [atac], layers.values(), strict=False):
         adata = mdata[name]
         _checks.check_rows_counted(adata.X if layer is None else adata.layers[layer], adata.obs_names, name)
+
+
+def warn_of_counts(mdata: MuData, setup: dict[str, Any]) -> None:
+    """Warn where accessibility is no counts of fragments, at the line that called setup_mudata."""
+    name, layer = setup["modalities"]["atac_layer"], setup["atac_layer"]
+    matrix = mdata[name].X if layer is None else mdata[name].layers[layer]
+    where = f"{name}.X" if layer is None else f"{name}.layers[{layer!r}]"
+    _checks.warn_if_not_fragments(matrix, where, stacklevel=4)
 
 
 def check_windows(closed: str, window: int) -> None:
@@ -47,6 +58,7 @@ def read_table(model: GET, mdata: MuData | None) -> RegionTable:
     if model.motifs is None:
         return table
     _check_scan(model.motif_scan, table.motif_scan)
+    _warn_of_width(model.region_width, table.region_width)
     return _with_motifs(table, model.motifs)
 
 
@@ -54,6 +66,14 @@ def _check_scan(trained: dict[str, Any], here: dict[str, Any]) -> None:
     """Refuse motif scores made by other rules than those the model was trained on; where both are on record."""
     both = [key for key in trained if key in here and key not in ("genome", "n_motifs")]
     other = [key for key in both if trained[key] != here[key]]
+    genome, other_genome = ((scan.get("genome") or "").split(".fa")[0] for scan in (trained, here))
+    if genome and other_genome and genome != other_genome:
+        warnings.warn(
+            f"motif scores come from the genome {other_genome!r}, those of training from {genome!r}: another build or "
+            "species? Regions, sequence and promoters must be of one build. Harmless if only the file's name differs.",
+            ScgetWarning,
+            stacklevel=5,
+        )
     if other:
         raise InputError(
             f"motif scores differ from those of training in {first(other)} (here {here[other[0]]!r}, there "
@@ -61,15 +81,36 @@ def _check_scan(trained: dict[str, Any], here: dict[str, Any]) -> None:
         )
 
 
+def _warn_of_width(trained: float | None, here: float) -> None:
+    """Warn where regions are much longer or shorter than those of training: a motif score is a sum over the region."""
+    if trained is not None and max(trained, here) > _WIDTH_FACTOR * min(trained, here):
+        warnings.warn(
+            f"the regions are {here:,.0f} bp long (median), the model was trained on {trained:,.0f}: motif scores and "
+            "counts grow with the length, so its answers are in doubt. Give it regions like those of training, such as "
+            "scget.pp.match_regions(mdata, reference) makes.",
+            ScgetWarning,
+            stacklevel=5,
+        )
+
+
+def unlike_motifs(trained: np.ndarray, here: np.ndarray) -> str:
+    """What is wrong with motif names other than those of training, as a message; empty for the same set."""
+    trained, here = (np.asarray(names).astype(str) for names in (trained, here))
+    missing, extra = np.setdiff1d(trained, here), np.setdiff1d(here, trained)
+    if not len(missing) and not len(extra):
+        return ""
+    return (
+        f"the model was trained with {len(trained)} motifs, the data have {len(here)}: missing "
+        f"{first(missing) or 'none'}, unknown {first(extra) or 'none'}. Score the motifs the model was trained with."
+    )
+
+
 def _with_motifs(table: RegionTable, motifs: np.ndarray) -> RegionTable:
     """Put the motif columns in the model's order; :class:`InputError` where the sets differ."""
     if np.array_equal(table.motifs, motifs):
         return table
-    missing, extra = np.setdiff1d(motifs, table.motifs), np.setdiff1d(table.motifs, motifs)
-    if len(missing) or len(extra):
-        raise InputError(
-            f"the model was trained with {len(motifs)} motifs, the data have {len(table.motifs)}: missing "
-            f"{first(missing) or 'none'}, unknown {first(extra) or 'none'}. Score the motifs the model was trained with."
-        )
+    difference = unlike_motifs(motifs, table.motifs)
+    if difference:
+        raise InputError(difference)
     order = positions(table.motifs, list(motifs), "motif")
     return replace(table, motif_pm=table.motif_pm[:, order], motifs=motifs)

@@ -1,9 +1,22 @@
-"""Prepare a MuData: regions, motif scores, promoters, rows."""
+"""Prepare a MuData: regions, counts, motif scores, promoters, rows."""
 
+from scget.pp._coordinates import rename_chromosomes, sort_regions
 from scget.pp._doctor import check
+from scget.pp._fragments import count_fragments
+from scget.pp._match import match_regions
 from scget.pp._motifs import motif_scores
 from scget.pp._promoters import promoters
 from scget.pp._pseudobulk import pseudobulk
-from scget.pp._regions import sort_regions
+from scget.pp._region_files import read_regions
 
-__all__ = ["check", "motif_scores", "promoters", "pseudobulk", "sort_regions"]
+__all__ = [
+    "check",
+    "count_fragments",
+    "match_regions",
+    "motif_scores",
+    "promoters",
+    "pseudobulk",
+    "read_regions",
+    "rename_chromosomes",
+    "sort_regions",
+]

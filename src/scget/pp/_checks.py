@@ -19,6 +19,7 @@ from scget.pp._counts import (
     get_counts,
     warn_if_not_fragments,
 )
+from scget.pp._regions import regions_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -71,8 +72,6 @@ def check_mudata(
     TypeError
         If ``mdata`` is no MuData.
     """
-    from scget.pp._regions import regions_of  # there, sort_regions uses this file
-
     regions = get_modality(mdata, atac, "accessibility")
     genes = None if rna is None else get_modality(mdata, rna, "expression")
     check_rows(mdata, [atac] if rna is None else [atac, rna])

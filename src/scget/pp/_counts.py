@@ -126,7 +126,7 @@ def check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None:
         raise InputError(f"{len(empty)} rows of {modality!r} have no counts, first {rows[empty[0]]!r}. Remove them.")
 
 
-def warn_if_not_fragments(matrix: Any, where: str) -> None:
+def warn_if_not_fragments(matrix: Any, where: str, stacklevel: int = 2) -> None:
     """Warn where accessibility is binary, or is mostly even as counts of reads or cut sites are.
 
     Parameters
@@ -135,6 +135,8 @@ def warn_if_not_fragments(matrix: Any, where: str) -> None:
         Rows x regions, raw counts.
     where
         What the matrix is called in messages, such as "atac.X".
+    stacklevel
+        As in :func:`warnings.warn`, so that the line of the user is named.
     """
     n_values = n_even = n_one = n_two = 0
     most = 0.0
@@ -144,11 +146,11 @@ def warn_if_not_fragments(matrix: Any, where: str) -> None:
         most = max(most, float(positive.max(initial=0)))
         n_even += int((positive % 2 == 0).sum()) if positive.dtype.kind != "b" else 0
         n_one, n_two = n_one + int((positive == 1).sum()), n_two + int((positive == 2).sum())
-    if most == 1:
+    if most == 1 and n_values >= 200:  # of so many true counts in single cells, some are 2
         warnings.warn(
-            f"{where} looks binary; counts of fragments carry more. Take raw counts where there are any.",
+            f"{where} looks binary; counts of fragments carry more: scget.pp.count_fragments.",
             ScgetWarning,
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
     elif n_values >= 50 and n_even > 2 / 3 * n_values and n_two > n_one:
         # fragments give even and odd numbers alike, a read at each end of a fragment gives even ones
@@ -156,7 +158,7 @@ def warn_if_not_fragments(matrix: Any, where: str) -> None:
             f"{n_even / n_values:.0%} of the counts in {where} are even and counts of 2 ({n_two:,}) outnumber counts "
             f"of 1 ({n_one:,}): reads, not fragments? scvi.data.reads_to_fragments halves them.",
             ScgetWarning,
-            stacklevel=2,
+            stacklevel=stacklevel,
         )
 
 

@@ -80,5 +80,7 @@ def _examine(examine: Callable[[Data], Finding | None], data: Data) -> list[Find
 
 def _split(message: str) -> tuple[str, str]:
     """Messages say what was found and what is needed, then what to do, in a sentence of its own or after a colon."""
-    found, _, do = re.sub(r"(?<=\?) |\. (?=[A-Z])|[:;] (?=run |use |make )", "\0", message, count=1).partition("\0")
+    found, _, do = re.sub(r"(?<=\?) |\. (?=[A-Z])|[:;] (?=run |use |make |scget)", "\0", message, count=1).partition(
+        "\0"
+    )
     return found.rstrip("."), do or "Mend this first."

@@ -15,6 +15,7 @@ from scget import _keys as keys
 from scget._errors import first
 from scget.pp import _checks
 from scget.pp._promoters import FEW_GENES
+from scget.pp._region_warnings import one_based_sign, overlap_message
 from scget.pp._regions import regions_of, sort_order
 from scget.pp._sanity import motifs_to_accessibility
 
@@ -105,6 +106,22 @@ def _order(data: Data) -> Finding:
     if np.array_equal(order, np.arange(len(order))):
         return "ok", "sorted by chromosome and start", ""
     return "ok", "not sorted: scget sorts inside, and results come in your order", ""
+
+
+def _overlap(data: Data) -> Finding:
+    message = overlap_message(regions_of(data.atac))
+    if message:
+        found, _, do = message.partition(". ")
+        return "warning", found, do
+    return "ok", "no region overlaps another", ""
+
+
+def _first_base(data: Data) -> Finding:
+    sign = one_based_sign(data.atac.var, regions_of(data.atac))
+    if sign:
+        do = "If coordinates are 1-based, run scget.pp.sort_regions(mdata, one_based=True) before anything else."
+        return "warning", sign, do
+    return "ok", "nothing looks 1-based", ""
 
 
 def _counts(matrix: Any) -> Finding:
@@ -255,6 +272,8 @@ PLAN: tuple[tuple[str, tuple[str, ...], Callable[[Data], Finding | None]], ...] 
     ("pairing", ("accessibility", "expression"), _pairing),
     ("regions", ("accessibility",), _regions),
     ("order of regions", ("regions",), _order),
+    ("overlap of regions", ("regions",), _overlap),
+    ("first base", ("regions",), _first_base),
     ("ATAC counts", ("accessibility",), _atac_counts),
     ("ATAC depth", ("ATAC counts",), _depth),
     ("cells per row", ("accessibility",), _cells_per_row),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm.auto import tqdm
 
-from scget._errors import GenomeError, ScgetWarning, first, needs_extra
+from scget._errors import GenomeError, needs_extra
+from scget.pp._genome_checks import OTHER, check_bases, check_fit, check_packing
 from scget.pp._regions import Regions, sort_order
 
 if TYPE_CHECKING:
     from pyfaidx import Fasta
 
-OTHER = 4  # code of a base that is not A, C, G or T
 _CODE = np.array(["ACGT".find(chr(i)) % 5 for i in range(256)], dtype=np.uint8)  # -1 % 5 = OTHER
 _BASES = re.compile(r"[A-Z*.-]*")
 
@@ -34,8 +33,16 @@ def genome_path(genome: object) -> Path:
     ------
     FileNotFoundError
         If there is no such file.
+    TypeError
+        If ``genome`` is neither.
     """
-    path = Path(getattr(genome, "fasta", genome))  # type: ignore[arg-type]
+    fasta = getattr(genome, "fasta", genome)
+    if not isinstance(fasta, str | os.PathLike):
+        raise TypeError(
+            f"the genome is a {type(fasta).__name__}; the path of a FASTA file is needed, or an object with such a path as "
+            "attribute 'fasta'."
+        )
+    path = Path(fasta)
     if not path.is_file():
         raise FileNotFoundError(f"No FASTA file at '{path}'. Give the path of the genome, such as 'hg38.fa'.")
     return path
@@ -57,7 +64,8 @@ def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.nda
     Returns
     -------
     codes
-        ``(bases,)`` uint8, the regions one after the other: 0..3 = A, C, G, T of either case, 4 = anything else.
+        ``(bases,)`` uint8, the regions one after the other: 0..3 = A, C, G, T of either case, 4 = anything else, and
+        all bases of regions on chromosomes that the file lacks.
     offsets
         ``(regions + 1,)`` int64; region ``i`` is ``codes[offsets[i]:offsets[i + 1]]``.
 
@@ -66,24 +74,26 @@ def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.nda
     FileNotFoundError
         If there is no such file.
     GenomeError
-        If the file is damaged or no FASTA, lacks a chromosome, or a region lies past a chromosome's end.
+        If the file is damaged or no FASTA, has none of the chromosomes, a region lies past a chromosome's end, or more
+        than half of the bases are unknown.
     ImportError
         If pyfaidx, or for bgzip biopython, is missing.
     """
     path = genome_path(genome)
     offsets = np.concatenate([[0], np.cumsum(regions.end - regions.start)]).astype(np.int64)
-    codes = np.empty(offsets[-1], dtype=np.uint8)
+    codes = np.full(offsets[-1], OTHER, dtype=np.uint8)
     with tqdm(total=len(regions), desc=f"Opening {path.name}", unit="region", leave=False) as bar, _open(path) as fasta:
-        _check_fit(path, regions, {record.name: len(record) for record in fasta})
+        known = check_fit(path, regions, {record.name: len(record) for record in fasta})
         bar.set_description("Reading sequences")
         with _refuse_damage(path):
-            for i in sort_order(regions).tolist():  # sorted, so that each block of a bgzip file is unpacked once
+            order = sort_order(regions)
+            for i in order[known[order]].tolist():  # sorted, so that each block of a bgzip file is unpacked once
                 text = fasta[regions.chrom[i]][int(regions.start[i]) : int(regions.end[i])]
                 if len(text) != offsets[i + 1] - offsets[i] or not _BASES.fullmatch(text):
                     raise ValueError(f"no {offsets[i + 1] - offsets[i]} bases at '{regions[i : i + 1].names[0]}'")
                 codes[offsets[i] : offsets[i + 1]] = _CODE[np.frombuffer(text.encode(), dtype=np.uint8)]
                 bar.update()
-    _check_bases(path, codes)
+    check_bases(path, codes, offsets, known)
     return codes, offsets
 
 
@@ -91,6 +101,7 @@ def _open(path: Path) -> Fasta:
     """Open the file with an index that is not older than itself."""
     with needs_extra("genome"):
         import pyfaidx
+    check_packing(path)
     options = {"as_raw": True, "sequence_always_upper": True, "rebuild": False}
     kinds = (".fai", ".gzi") if path.name.lower().endswith((".gz", ".bgz")) else (".fai",)
     beside = [Path(f"{path}{kind}") for kind in kinds]
@@ -118,46 +129,6 @@ def _refuse_damage(path: Path) -> Iterator[None]:
     except (pyfaidx.FastaIndexingError, OSError, RuntimeError, ValueError, struct.error, zlib.error) as error:
         raise GenomeError(
             f"Cannot read '{path}' ({error}). Needed is a whole FASTA, plain or compressed with bgzip, beside which lies "
-            "no index ('.fai', '.gzi') of another file. Is it compressed with gzip? gunzip it, or recompress with bgzip."
+            "no index ('.fai', '.gzi') of another file. If the file is whole, make its index anew: samtools faidx "
+            f"'{path.name}'"
         ) from error
-
-
-def _check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> None:
-    """Refuse chromosomes the genome lacks and regions past a chromosome's end."""
-    length_p = np.array([lengths.get(chrom, -1) for chrom in regions.chrom], dtype=np.int64)
-    lost = np.flatnonzero(length_p < 0)
-    missing = list(dict.fromkeys(regions.chrom[lost]))
-    if missing and len(lost) == len(regions):
-        hint = ""
-        if {f"chr{c}" for c in missing} & lengths.keys():
-            hint = " Add 'chr'?"
-        elif {c.removeprefix("chr") for c in missing} & lengths.keys():
-            hint = " Remove 'chr'?"
-        raise GenomeError(
-            f"No chromosome in common: regions {first(missing)}; genome '{path.name}' {first(list(lengths))}. "
-            f"Regions and genome must name chromosomes alike.{hint}"
-        )
-    if missing:
-        raise GenomeError(
-            f"{len(lost)} regions lie on {len(missing)} chromosomes that '{path.name}' lacks: {first(missing)} "
-            f"(first region '{regions.names[lost[0]]}'). Drop these regions, or give a genome that holds them."
-        )
-    past = np.flatnonzero((regions.start < 0) | (regions.end > length_p))
-    if len(past):
-        i = past[0]
-        raise GenomeError(
-            f"{len(past)} regions lie outside their chromosome, first '{regions.names[i]}' where '{regions.chrom[i]}' "
-            f"of '{path.name}' has {length_p[i]:,} bases. Give the genome build the regions were called on."
-        )
-
-
-def _check_bases(path: Path, codes: np.ndarray) -> None:
-    """Warn where most bases are unknown."""
-    unknown = np.count_nonzero(codes == OTHER)
-    if unknown > 0.5 * len(codes):
-        warnings.warn(
-            f"{unknown / len(codes):.0%} of the regions' bases are not A, C, G or T in '{path.name}'. "
-            "Were the regions called on another genome build?",
-            ScgetWarning,
-            stacklevel=4,
-        )

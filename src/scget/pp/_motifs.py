@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, vstack
@@ -15,12 +16,15 @@ from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES
 from scget.pp._checks import check_writable, get_modality
 from scget.pp._genome import genome_path, read_sequences
 from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of
+from scget.pp._region_warnings import warn_of_regions
 from scget.pp._regions import regions_of
+from scget.pp._scan_cache import cached, check_folder, scan_key
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 BACKGROUND = (0.2977, 0.2023, 0.2023, 0.2977)  # A, C, G, T in the human genome
+SCANNER_VERSION = 1  # raised whenever the same input gets other scores: caches and models then notice
 
 
 def motif_scores(
@@ -32,6 +36,8 @@ def motif_scores(
     pvalue: float = 1e-4,
     background: Sequence[float] | None = None,
     pseudocount: float = 0.01,
+    device: str = "cpu",
+    cache: str | PathLike[str] | None = None,
     copy: bool = False,
 ) -> MuData | None:
     """Score each motif cluster in each region from the genome's sequence.
@@ -59,6 +65,11 @@ def motif_scores(
         Frequencies of A, C, G, T; by default 0.2977, 0.2023, 0.2023, 0.2977.
     pseudocount
         Weight of the background in each column of a motif, relative to the column.
+    device
+        ``"cpu"``: all processors this process may use. ``"cuda"``, ``"cuda:1"``, ``"mps"``: a GPU, with the same scores.
+    cache
+        Folder where the scan is kept, made if missing, and found again by a hash of sequences, motifs and settings. Any
+        number of processes may use it at once; files in it may be deleted at any time.
     copy
         Return a changed copy instead of changing ``mdata``.
 
@@ -70,7 +81,7 @@ def motif_scores(
     Raises
     ------
     InputError
-        If motifs, clusters or settings are not usable.
+        If motifs, clusters, settings, device or cache are not usable.
     GenomeError
         If regions and genome do not fit each other.
     FileNotFoundError
@@ -89,24 +100,21 @@ def motif_scores(
         check_writable(mdata, ATAC)
     path = genome_path(genome)
     background_ = _check_settings(pvalue, background, pseudocount)
+    warn_of_regions(mdata.mod[ATAC], regions)
     motifs_ = motif_set(motifs)
     members = clusters_of(motifs_, clusters)
+    check_device(device)
+    if cache is not None:
+        check_folder(cache)
+    settings: dict[str, Any] = {"pvalue": pvalue, "background": background_, "pseudocount": pseudocount}
     scores, names = scan_regions(
-        *read_sequences(path, regions), motifs_, members, pvalue=pvalue, background=background_, pseudocount=pseudocount
+        *read_sequences(path, regions), motifs_, members, **settings, device=device, cache=cache
     )
     mdata = mdata.copy() if copy else mdata
     atac = mdata.mod[ATAC]
     atac.varm[MOTIF_SCORES] = scores
     atac.uns[MOTIF_NAMES] = names
-    atac.uns[MOTIF_SCAN] = {
-        "scanner": "scget",
-        "genome": path.name,
-        "motifs_sha256": sha256_of(motifs_, members),
-        "n_motifs": len(motifs_),
-        "pvalue": float(pvalue),
-        "pseudocount": float(pseudocount),
-        "background": [float(b) for b in background_],
-    }
+    atac.uns[MOTIF_SCAN] = {"genome": path.name, **_record(motifs_, members, **settings)}
     return mdata if copy else None
 
 
@@ -119,6 +127,8 @@ def scan_regions(
     pvalue: float = 1e-4,
     background: Sequence[float] | np.ndarray = BACKGROUND,
     pseudocount: float = 0.01,
+    device: str = "cpu",
+    cache: str | PathLike[str] | None = None,
 ) -> tuple[csr_matrix, np.ndarray]:
     """Score motif clusters in sequences given as codes, by the rules of :func:`motif_scores`.
 
@@ -130,7 +140,7 @@ def scan_regions(
         Probabilities ``(width, 4)`` by name.
     clusters
         Cluster of each motif.
-    pvalue, background, pseudocount
+    pvalue, background, pseudocount, device, cache
         As in :func:`motif_scores`.
 
     Returns
@@ -144,21 +154,69 @@ def scan_regions(
     names, column = np.unique([clusters[m] for m in motifs], return_inverse=True)
     tables = [log_odds(np.asarray(p, dtype=np.float64), b, pseudocount) for p in motifs.values()]
     limits = np.array([threshold(t, b, pvalue) for t in tables])
+    _warn_of_mute(motifs, limits, pvalue)
+
+    def run() -> csr_matrix:
+        scanner = make_scanner(tables, limits)
+        blocks = [csr_matrix((0, len(names)), dtype=np.float32)]
+        with tqdm(total=len(offsets) - 1, desc="Scanning motifs", unit="region", leave=False) as bar:
+            for block in scan(scanner, column, len(names), codes, offsets, **_on(device, scanner)):
+                blocks.append(block)
+                bar.update(block.shape[0])
+        return vstack(blocks, format="csr")
+
+    if cache is None:
+        return run(), names.astype(object)
+    key = scan_key(codes, offsets, _record(motifs, clusters, pvalue, b, pseudocount))
+    return cached(cache, key, run), names.astype(object)
+
+
+def _warn_of_mute(motifs: Mapping[str, np.ndarray], limits: np.ndarray, pvalue: float) -> None:
+    """Warn of motifs that can have no hit."""
     mute = [m for m, limit in zip(motifs, limits, strict=True) if np.isinf(limit)]
     if mute:
         warnings.warn(
-            f"{len(mute)} of {len(tables)} motifs can never reach p = {pvalue:g}, as even their best word is more "
+            f"{len(mute)} of {len(limits)} motifs can never reach p = {pvalue:g}, as even their best word is more "
             f"frequent, and get no hits: {first(mute)}. A larger `pvalue` would let them.",
             ScgetWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    scanner = make_scanner(tables, limits)
-    blocks = [csr_matrix((0, len(names)), dtype=np.float32)]
-    with tqdm(total=len(offsets) - 1, desc="Scanning motifs", unit="region", leave=False) as bar:
-        for block in scan(scanner, column, len(names), codes, offsets):
-            blocks.append(block)
-            bar.update(block.shape[0])
-    return vstack(blocks, format="csr"), names.astype(object)
+
+
+def _record(
+    motifs: Mapping[str, np.ndarray],
+    clusters: Mapping[str, str],
+    pvalue: float,
+    background: Sequence[float] | np.ndarray,
+    pseudocount: float,
+) -> dict[str, Any]:
+    """All that decides the scores of a sequence, as it is written down and told apart by."""
+    return {
+        "scanner": "scget",
+        "scanner_version": SCANNER_VERSION,
+        "motifs_sha256": sha256_of(motifs, clusters),
+        "n_motifs": len(motifs),
+        "pvalue": float(pvalue),
+        "pseudocount": float(pseudocount),
+        "background": [float(b) for b in background],
+    }
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that cannot be computed on."""
+    if str(device) != "cpu":
+        from scget.pp._scan_torch import check_device as check  # torch is slow to import
+
+        check(str(device))
+
+
+def _on(device: str, scanner: Any) -> dict[str, Any]:
+    """Arguments with which ``scan`` runs on the device."""
+    if str(device) == "cpu":
+        return {}
+    from scget.pp._scan_torch import finder  # torch is slow to import
+
+    return {"find": finder(scanner, str(device)), "threads": 2}  # while the device works for one, the other sums up
 
 
 def _check_settings(pvalue: float, background: Sequence[float] | None, pseudocount: float) -> np.ndarray:

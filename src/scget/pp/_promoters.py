@@ -14,6 +14,7 @@ from scget import _keys as keys
 from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_extra
 from scget.pp._annotation import read_tss
 from scget.pp._checks import check_genes, check_writable, get_modality
+from scget.pp._region_warnings import warn_of_regions
 from scget.pp._regions import Regions, regions_of, sort_order
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def promoters(
             ScgetWarning,
             stacklevel=2,
         )
+    warn_of_regions(atac, regions)
     mdata = mdata.copy() if copy else mdata
     mdata[keys.ATAC].uns[keys.PEAK_ANNOTATION] = table
     if genes is not None:
@@ -125,7 +127,7 @@ def _check_chromosomes(regions: Regions, tss: pd.DataFrame) -> None:
         return
     advice = "Take the annotation of the same genome."
     if any(str(c).startswith("chr") for c in ours) != any(str(c).startswith("chr") for c in theirs):
-        advice = "Add or remove 'chr'."
+        advice = "Rename them: scget.pp.rename_chromosomes(mdata, to='ucsc') or to='ensembl'."
     for who, chroms in (("the regions name", ours), ("the annotation names", theirs)):
         if any(str(c).startswith("NC_") for c in chroms):
             advice = (

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from scget import _keys as keys
 from scget._errors import InputError, first
-from scget.pp._checks import check_in_memory, check_rows, get_counts, get_labels, get_modality
+from scget.pp._checks import check_in_memory, check_rows, get_counts, get_labels, get_modality, warn_if_not_fragments
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -80,6 +80,7 @@ def pseudobulk(
     groups, obs = _groups(mdata, names, [groupby] if isinstance(groupby, str) else list(groupby))
     _check_sizes(obs[keys.N_CELLS], min_cells)
     counts = {name: get_counts(mdata.mod[name], layers[name], name) for name in names}
+    warn_if_not_fragments(counts[keys.ATAC], f"atac.layers[{atac_layer!r}]" if atac_layer else "atac.X", stacklevel=3)
     rows = {
         name: _sum_groups(counts[name], groups.reindex(mdata.mod[name].obs_names).array)
         for name in tqdm(names, desc="pseudobulk", leave=False)

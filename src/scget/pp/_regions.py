@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from scget import _keys as keys
 from scget._errors import InputError, first
-from scget.pp._checks import check_writable, get_modality
 
 if TYPE_CHECKING:
     from anndata import AnnData
-    from mudata import MuData
 
 # Read from the right, as contigs hold "_", "-" and ":" themselves; 18 digits fit into int64.
 _NAME = re.compile(r"(.*[^:_\-])[:_\-](-?[0-9]{1,18})[_\-](-?[0-9]{1,18})", re.ASCII)
 _NAME_HELP = "Use 'chr1:100-600' (also 'chr1-100-600', 'chr1_100_600'), or var columns chrom, start, end."
 _ALIASES = {
-    "chrom": ("chrom", "chr", "chromosome", "seqnames", "seqname", "seqid"),
-    "start": ("start", "chromstart"),
-    "end": ("end", "chromend", "stop"),
+    "chrom": ("chrom", "chr", "chromosome", "seqnames", "seqname", "seqid", "contig", "#chrom", "peak_chr"),
+    "start": ("start", "chromstart", "chrom_start", "peak_start"),
+    "end": ("end", "chromend", "chrom_end", "stop", "peak_end"),
 }
+_NAME_COLUMNS = ("interval", "peak", "peaks", "region", "regions", "coordinates")  # "interval" is Cell Ranger's
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,18 +97,26 @@ def parse_regions(names: Sequence[str] | np.ndarray | pd.Index) -> Regions:
     return Regions(columns[:, 0], columns[:, 1].astype(np.int64), columns[:, 2].astype(np.int64))
 
 
-def regions_of(atac: AnnData) -> Regions:
-    """Read and check the regions of an ATAC modality.
+def regions_of(atac: AnnData, *, one_based: bool = False) -> Regions:
+    """Read and check the regions of an ATAC modality; :func:`regions_in` of its ``var``."""
+    return regions_in(atac.var, one_based=one_based)
+
+
+def regions_in(var: pd.DataFrame, *, one_based: bool = False) -> Regions:
+    """Read and check the regions of a table.
 
     Parameters
     ----------
-    atac
-        The coordinates are in ``var[["chrom", "start", "end"]]`` (also ``chr``, ``seqnames``, ``Chromosome``,
-        ``Start``, ...) or, where these columns are missing, in ``var_names``; 0-based half-open.
+    var
+        The coordinates are in the columns ``chrom``, ``start`` and ``end`` (also ``chr``, ``seqnames``, ``Chromosome``,
+        ``Start``, ``chromStart``, ``peak_chr``, ...) or, where these are missing, in the row names or a column of names
+        such as Cell Ranger's ``interval``; 0-based half-open.
+    one_based
+        The coordinates given are 1-based and include their end.
 
     Returns
     -------
-    The regions, in the order of ``atac.var``.
+    The regions, in the order of the table, 0-based half-open.
 
     Raises
     ------
@@ -118,14 +124,21 @@ def regions_of(atac: AnnData) -> Regions:
         If coordinates are unreadable, not whole numbers, negative, empty or duplicated, or if names and columns
         disagree.
     """
-    columns = _find_columns(atac.var)
+    columns = find_columns(var)
     if columns is None:
-        regions = parse_regions(atac.var_names)
+        regions = _from_names(var)
     else:
-        regions = _from_columns(atac.var, columns)
-        _check_names_agree(regions, np.asarray(atac.var_names, dtype=object))
-    _check_coordinates(regions)
+        regions = _from_columns(var, columns)
+        _check_names_agree(regions, np.asarray(var.index, dtype=object))
+    if one_based:
+        regions = _from_one_based(regions)
+    check_coordinates(regions)
     return regions
+
+
+def are_names(texts: Sequence[object] | np.ndarray | pd.Index) -> np.ndarray:
+    """``(n,)`` True for texts in one of the forms that :func:`parse_regions` reads."""
+    return np.array([_NAME.fullmatch(str(text)) is not None for text in texts], dtype=bool)
 
 
 def sort_order(regions: Regions) -> np.ndarray:
@@ -142,55 +155,13 @@ def sort_order(regions: Regions) -> np.ndarray:
     return np.lexsort((regions.end, regions.start, rank_of_code[codes]))
 
 
-def sort_regions(mdata: MuData, *, copy: bool = False) -> MuData | None:
-    """Sort the regions of the ATAC modality by chromosome and position.
-
-    ``X``, layers, ``varm``, ``varp`` and ``var`` of ``mdata["atac"]`` are reordered together, and the coordinates are
-    written to ``var[["chrom", "start", "end"]]``. Names and everything that refers to regions by name stay as they are.
-
-    Parameters
-    ----------
-    mdata
-        Holds ``atac`` with coordinates in ``var`` or in ``var_names``.
-    copy
-        Return a sorted copy instead of changing ``mdata``.
-
-    Returns
-    -------
-    None, or the changed copy.
-
-    Raises
-    ------
-    InputError
-        If the regions cannot be read (see the message), or ``mdata`` is a view or backed.
-
-    Examples
-    --------
-    >>> scget.pp.sort_regions(mdata)  # doctest: +SKIP
-    >>> mdata["atac"].var[["chrom", "start", "end"]]  # doctest: +SKIP
-    """
-    regions = regions_of(get_modality(mdata, keys.ATAC, "accessibility"))
-    if not copy:
-        check_writable(mdata, keys.ATAC)
-    mdata = mdata.copy() if copy else mdata
-    atac = mdata[keys.ATAC]
-    order = sort_order(regions)
-    if not np.array_equal(order, np.arange(len(order))):
-        atac._inplace_subset_var(order)
-        mdata.update_var()
-    ordered = regions[order]
-    for column, values in zip(keys.REGION_COLUMNS, (ordered.chrom, ordered.start, ordered.end), strict=True):
-        atac.var[column] = values
-    return mdata if copy else None
-
-
 def _natural(name: str) -> tuple[list[str | int], str]:
     """Sort key in which numbers inside of text count as numbers."""
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
-def _find_columns(var: pd.DataFrame) -> list[str] | None:
+def find_columns(var: pd.DataFrame) -> list[str] | None:
     """Columns of ``var`` that hold chromosome, start and end; None unless there are all three."""
     found = []
     for aliases in _ALIASES.values():
@@ -200,6 +171,26 @@ def _find_columns(var: pd.DataFrame) -> list[str] | None:
             return None
         found.append(hits[0])
     return found
+
+
+def _from_names(var: pd.DataFrame) -> Regions:
+    """Coordinates from the row names or, where not all of these are coordinates, from the first column that is."""
+    if not are_names(var.index).all():
+        for column in var.columns:
+            if str(column).lower() in _NAME_COLUMNS and are_names(var[column]).all():
+                return parse_regions(var[column])
+    return parse_regions(var.index)
+
+
+def _from_one_based(regions: Regions) -> Regions:
+    """Shift the first base by one; the last one of 1-based coordinates is the one after the last, counted from 0."""
+    at_zero = np.flatnonzero(regions.start == 0)
+    if len(at_zero):
+        raise InputError(
+            f"{len(at_zero):,} regions start at 0, first {str(regions.names[at_zero[0]])!r}, so that the coordinates are "
+            "0-based already. Leave out one_based=True."
+        )
+    return Regions(regions.chrom, regions.start - 1, regions.end)
 
 
 def _from_columns(var: pd.DataFrame, columns: list[str]) -> Regions:
@@ -231,8 +222,8 @@ def _check_names_agree(regions: Regions, var_names: np.ndarray) -> None:
     """Refuse columns that contradict those names which can be read as coordinates."""
     written = regions.names
     unlike = np.flatnonzero(written != var_names)
-    named = [i for i in unlike if _NAME.fullmatch(str(var_names[i]))]
-    if not named:
+    named = unlike[are_names(var_names[unlike])]
+    if not len(named):
         return
     wrong = [i for i, name in zip(named, parse_regions(var_names[named]).names, strict=True) if name != written[i]]
     if wrong:
@@ -242,7 +233,7 @@ def _check_names_agree(regions: Regions, var_names: np.ndarray) -> None:
         )
 
 
-def _check_coordinates(regions: Regions) -> None:
+def check_coordinates(regions: Regions) -> None:
     """Refuse negative, empty and duplicated regions."""
     frame = pd.DataFrame({"chrom": regions.chrom, "start": regions.start, "end": regions.end})
     problems = (

@@ -9,7 +9,7 @@ The run time does not depend on sequence or p-value.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +111,9 @@ def _lane(scores: np.ndarray, limit: float, n_words: int) -> np.ndarray:
     return counts.astype(np.uint64)
 
 
+Hits = tuple[np.ndarray, np.ndarray, np.ndarray]  # position in the codes, row of the scanner, score in bits
+
+
 @njit(nogil=True)
 def _read_words(codes: np.ndarray, k: int) -> np.ndarray:
     """Word of k bases that begins at each position, first base in the highest bits; what is no base reads as A."""
@@ -131,6 +134,27 @@ def _add_bounds(bound: np.ndarray, table: np.ndarray, words: np.ndarray, k: int)
         column, later = table[j], words[j * k : j * k + len(bound)]
         for x in range(len(bound)):
             bound[x] += column[later[x]]
+
+
+@njit(nogil=True)
+def _total(codes: np.ndarray, x: int, scores: np.ndarray, row: int, width: int) -> float:
+    """Log-odds of a row at position x; what decides, on the CPU and on a GPU."""
+    total = 0.0
+    for j in range(width):
+        total += scores[row, j, codes[x + j]]
+    return total
+
+
+@njit(nogil=True)
+def _totals(
+    codes: np.ndarray, ends: np.ndarray, scores: np.ndarray, width: np.ndarray, at: np.ndarray, row: np.ndarray
+) -> np.ndarray:
+    """Log-odds of each row at each position; -inf where the motif would pass the end of the region."""
+    total = np.full(len(at), -np.inf)
+    for i in range(len(at)):
+        if at[i] + width[row[i]] <= ends[i]:
+            total[i] = _total(codes, at[i], scores, row[i], width[row[i]])
+    return total
 
 
 @njit(nogil=True)
@@ -164,9 +188,7 @@ def _hits(
                 for r in range(LANES * group, LANES * (group + 1)):
                     if x + width[r] > len(bound):
                         continue
-                    total = 0.0
-                    for j in range(width[r]):
-                        total += scores[r, j, codes[offsets[i] + x + j]]
+                    total = _total(codes, offsets[i] + x, scores, r, width[r])
                     if total >= limit[r]:
                         if n < len(at):
                             at[n], row[n], score[n] = offsets[i] + x, r, total
@@ -174,7 +196,7 @@ def _hits(
     return n
 
 
-def find_hits(scanner: Scanner, codes: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def find_hits(scanner: Scanner, codes: np.ndarray, offsets: np.ndarray) -> Hits:
     """Position in ``codes``, row of the scanner and score in bits of every hit that lies within one region."""
     s = scanner
     pad = np.full(int(s.n_words.max(initial=1)) * WORD, 4, dtype=np.uint8)  # the widest motif may look past the end
@@ -190,6 +212,14 @@ def find_hits(scanner: Scanner, codes: np.ndarray, offsets: np.ndarray) -> tuple
     return at[:n] + offsets[0], row[:n], score[:n]
 
 
+def confirm_hits(scanner: Scanner, codes: np.ndarray, offsets: np.ndarray, at: np.ndarray, row: np.ndarray) -> Hits:
+    """Of proposed positions in ``codes`` and rows, those that are hits, with their score in bits."""
+    ends = offsets[np.searchsorted(offsets, at, side="right")]
+    score = _totals(codes, ends, scanner.scores, scanner.width, at, row)
+    hit = score >= scanner.limit[row]
+    return at[hit], row[hit], score[hit]
+
+
 def sum_hits(at: np.ndarray, cluster: np.ndarray, score: np.ndarray, offsets: np.ndarray, n: int) -> csr_matrix:
     """Sum over positions of the best hit of each cluster, ``(regions, n)`` float32."""
     key = at * n + cluster
@@ -203,15 +233,24 @@ def sum_hits(at: np.ndarray, cluster: np.ndarray, score: np.ndarray, offsets: np
 
 
 def scan(
-    scanner: Scanner, cluster: np.ndarray, n_clusters: int, codes: np.ndarray, offsets: np.ndarray
+    scanner: Scanner,
+    cluster: np.ndarray,
+    n_clusters: int,
+    codes: np.ndarray,
+    offsets: np.ndarray,
+    find: Callable[[np.ndarray, np.ndarray], Hits] | None = None,
+    threads: int | None = None,
 ) -> Iterator[csr_matrix]:
-    """Score regions ``codes[offsets[i] : offsets[i + 1]]`` (0..3 = ACGT, 4 = other) in order, a block at a time."""
+    """Score regions ``codes[offsets[i] : offsets[i + 1]]`` (0..3 = ACGT, 4 = other) in order, a block at a time.
+
+    ``find`` of codes and offsets is by default :func:`find_hits`, ``threads`` the number of processors.
+    """
 
     def one(begin: int) -> Any:
         part = offsets[begin : begin + BLOCK + 1]
-        at, row, score = find_hits(scanner, codes, part)
+        at, row, score = find(codes, part) if find else find_hits(scanner, codes, part)
         return sum_hits(at, cluster[scanner.motif[row]], score, part, n_clusters)
 
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cpus) as pool:
+    with ThreadPoolExecutor(threads or cpus) as pool:
         yield from pool.map(one, range(0, len(offsets) - 1, BLOCK))

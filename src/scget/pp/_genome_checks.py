@@ -1,0 +1,99 @@
+"""Whether a FASTA file can be read at random places, and whether regions belong to it."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from scget._errors import GenomeError, ScgetWarning, first
+from scget.pp._regions import Regions
+
+OTHER = 4  # code of a base that is not A, C, G or T
+_MANY_LOST = 0.05  # share of regions on chromosomes that the genome lacks
+_MANY_UNKNOWN, _MOST_UNKNOWN = 0.02, 0.5  # share of unknown bases: hg38 has 5% in all, called regions next to none
+_log = logging.getLogger("scget")
+
+
+def check_packing(path: Path) -> None:
+    """Refuse a file compressed in a way, or named in a way, that leaves no access at random places."""
+    with open(path, "rb") as file:
+        head = file.read(18)
+    if head[:2] != b"\x1f\x8b":
+        return
+    # bgzip is gzip in blocks; the extra field of each block begins with "BC" (SAM specification, section 4.1).
+    if not (len(head) >= 14 and head[3] & 4 and head[12:14] == b"BC"):
+        packed = path.name if path.name.endswith(".gz") else f"{path.name}.gz"
+        rename = "" if packed == path.name else f"mv '{path.name}' '{packed}' && "
+        plain = packed.removesuffix(".gz")
+        raise GenomeError(
+            f"'{path}' is compressed with gzip, which can be read from its beginning only. Unpack it (gunzip), or compress "
+            f"it with bgzip: {rename}gunzip '{packed}' && bgzip '{plain}' && samtools faidx '{packed}'"
+        )
+    if not path.name.lower().endswith((".gz", ".bgz")):
+        raise GenomeError(f"'{path}' is compressed with bgzip, but its name does not end in '.gz'. Rename it.")
+
+
+def check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> np.ndarray:
+    """True for regions on chromosomes of the genome; the others are left out, told of or warned of.
+
+    Refused are regions of which none is on a chromosome of the genome, and regions past the end of theirs.
+    """
+    length_p = np.array([lengths.get(chrom, -1) for chrom in regions.chrom], dtype=np.int64)
+    known = length_p >= 0
+    missing = list(dict.fromkeys(regions.chrom[~known]))
+    if not known.any():
+        raise GenomeError(
+            f"No chromosome in common: regions {first(missing)}; genome '{path.name}' {first(list(lengths))}. "
+            f"Regions and genome must name chromosomes alike.{_hint(missing, lengths)}"
+        )
+    past = np.flatnonzero(known & ((regions.start < 0) | (regions.end > length_p)))
+    if len(past):
+        i = past[0]
+        raise GenomeError(
+            f"{len(past):,} regions lie outside their chromosome, first '{regions.names[i]}' where '{regions.chrom[i]}' "
+            f"of '{path.name}' has {length_p[i]:,} bases. Give the genome build the regions were called on, or cut the "
+            "regions if only a few stand over the edge."
+        )
+    if missing:
+        n = len(regions) - int(known.sum())
+        what = (
+            f"{n:,} of {len(regions):,} regions lie on {len(missing):,} chromosomes that '{path.name}' lacks "
+            f"({first(missing)}): without sequence they have no motifs."
+        )
+        if n > _MANY_LOST * len(regions):
+            warnings.warn(
+                f"{what} Drop these regions, or give a genome that holds them.{_hint(missing, lengths)}",
+                ScgetWarning,
+                stacklevel=4,
+            )
+        else:
+            _log.info(what)
+    return known
+
+
+def _hint(missing: list[str], lengths: dict[str, int]) -> str:
+    """What to do where names differ by "chr" alone."""
+    if {f"chr{c}" for c in missing} & lengths.keys():
+        return " Add 'chr'? scget.pp.rename_chromosomes(mdata, to='ucsc')"
+    if {c.removeprefix("chr") for c in missing} & lengths.keys():
+        return " Remove 'chr'? scget.pp.rename_chromosomes(mdata, to='ensembl')"
+    return ""
+
+
+def check_bases(path: Path, codes: np.ndarray, offsets: np.ndarray, known: np.ndarray) -> None:
+    """Warn where many, and refuse where most, of the bases of the regions in ``known`` are not known."""
+    n_bases = int(np.diff(offsets)[known].sum())
+    lost = int(offsets[-1]) - n_bases
+    share = (np.count_nonzero(codes == OTHER) - lost) / max(n_bases, 1)
+    if share <= _MANY_UNKNOWN:
+        return
+    message = (
+        f"{share:.0%} of the regions' bases are not A, C, G or T in '{path.name}', as in the gaps of an assembly. Were the "
+        "regions called on another genome build? Give that one; a hard-masked file (repeats as N) does not serve either."
+    )
+    if share > _MOST_UNKNOWN:
+        raise GenomeError(message)
+    warnings.warn(message, ScgetWarning, stacklevel=4)
