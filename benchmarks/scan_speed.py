@@ -28,7 +28,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from scget.pp import _scan
 from scget.pp._genome import read_sequences
-from scget.pp._motif_sets import read_meme
+from scget.pp._motif_sets import read_motifs
 from scget.pp._motifs import BACKGROUND, scan_regions
 from scget.pp._regions import Regions
 
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="'cuda' or 'mps': the matrix product on a GPU")
     a = parser.parse_args()
     print(machine(), flush=True)
-    motifs = dict(list(read_meme(a.meme).items())[: a.motifs])
+    motifs = dict(list(read_motifs(a.meme).items())[: a.motifs])
     own = {name: name for name in motifs}
     codes, offsets, reading = sequences(a.regions, a.length)
     scan_regions(codes, offsets[:2], motifs, own, device=a.device)  # compiles

@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.lib.stride_tricks import sliding_window_view
 
 from scget.pp import _scan
-from scget.pp._motif_sets import read_meme
+from scget.pp._motif_sets import read_motifs
 from scget.pp._motifs import BACKGROUND
 
 B = np.array(BACKGROUND)
@@ -115,7 +115,7 @@ def main() -> None:
     for name, default in (("regions", 2000), ("length", 500), ("motifs", 1443)):
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
-    motifs = list(read_meme(arguments.meme).values())[: arguments.motifs]
+    motifs = list(read_motifs(arguments.meme).values())[: arguments.motifs]
     begin = time.perf_counter()
     logs = [_scan.log_odds(p, B, 0.01) for p in motifs]
     limits = np.array([_scan.threshold(log, B, P) for log in logs])

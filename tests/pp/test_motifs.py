@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from scget._errors import InputError, ScgetWarning
 from scget.pp import _scan
-from scget.pp._motif_sets import read_meme
+from scget.pp._motif_sets import read_motifs
 from scget.pp._motifs import BACKGROUND, motif_scores, scan_regions
 
 B = np.array(BACKGROUND)
@@ -107,7 +107,7 @@ def test_hits_for_any_motif(seed, sharpness, width):
 
 def test_hits_of_hocomoco_in_real_regions(shared_data):
     mdata = blood(shared_data)
-    motifs = read_meme(shared_data / "motifs" / "H12CORE.meme.gz")
+    motifs = read_motifs(shared_data / "motifs" / "H12CORE.meme.gz")
     motifs = {name: motifs[name] for name in list(motifs)[:: len(motifs) // 40][:40]}
     from scget.pp._genome import read_sequences
     from scget.pp._regions import regions_of
@@ -285,7 +285,7 @@ def test_motifs_and_clusters_from_files_and_tables(small, tmp_path):
     packed.write_bytes(gzip.compress(meme.encode()))
     table = pd.DataFrame({"motif": list(clusters), "cluster": list(clusters.values()), "note": 1})
     table.to_csv(tsv, sep="\t", header=False, index=False)
-    for name, p in read_meme(packed).items():
+    for name, p in read_motifs(packed).items():
         np.testing.assert_array_equal(p, motifs[name])
     motif_scores(mdata, genome, motifs=motifs, clusters=clusters)
     scores, scan = mdata["atac"].varm["motif_scores"], mdata["atac"].uns["motif_scan"]
@@ -360,7 +360,7 @@ def test_refuses_broken_meme_files(tmp_path, text, message):
     path = tmp_path / "m.meme"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        read_meme(path)
+        read_motifs(path)
 
 
 # ---- real data
@@ -384,11 +384,23 @@ def blood(shared_data):
     return MuData({"atac": AnnData(counts.T.astype(np.float32))})
 
 
+def test_cut_gzip_and_odd_width_are_refused(tmp_path):
+    import gzip
+
+    text = b"MEME version 4\nALPHABET= ACGT\nMOTIF A\nletter-probability matrix: w= x\n 0.25 0.25 0.25 0.25\n"
+    (tmp_path / "a.meme").write_bytes(text)
+    with pytest.raises(InputError, match="Motif 'A' in '.*a.meme' says w= x; a whole number is needed"):
+        read_motifs(tmp_path / "a.meme")
+    (tmp_path / "a.meme.gz").write_bytes(gzip.compress(text)[:-12])
+    with pytest.raises(InputError, match="a.meme.gz' is not a whole gzip file"):
+        read_motifs(tmp_path / "a.meme.gz")
+
+
 def test_reads_hocomoco_and_jaspar(shared_data):
-    motifs = read_meme(shared_data / "motifs" / "H12CORE.meme.gz")
+    motifs = read_motifs(shared_data / "motifs" / "H12CORE.meme.gz")
     assert len(motifs) == 1443
     np.testing.assert_allclose(motifs["AHR.H12CORE.0.P.B"][0], [0.17547, 0.30608, 0.39083, 0.12762], atol=1e-5)
-    assert len(read_meme(shared_data / "motifs" / "JASPAR2024_CORE.meme.gz")) == 2346
+    assert len(read_motifs(shared_data / "motifs" / "JASPAR2024_CORE.meme.gz")) == 2346
 
 
 @pytest.mark.parametrize("missing", [None, np.nan])

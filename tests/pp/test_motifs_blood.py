@@ -9,7 +9,7 @@ from anndata import AnnData
 from mudata import MuData
 
 from scget.pp import motif_scores
-from scget.pp._motif_sets import read_meme
+from scget.pp._motif_sets import read_motifs
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def blood(shared_data):
     folder = shared_data / "blood_hg19_sequence"
     counts = pd.read_csv(folder / "atac_counts.tsv.gz", sep="\t", index_col=0)
     mdata = MuData({"atac": AnnData(counts.T.astype(np.float32))})
-    motifs = read_meme(shared_data / "motifs" / "H12CORE.meme.gz")
+    motifs = read_motifs(shared_data / "motifs" / "H12CORE.meme.gz")
     motifs = {name: p for name, p in motifs.items() if name.split(".")[0] in ("CEBPA", "ETS1", "SPI1")}
     motif_scores(mdata, folder / "mini_hg19.fa.gz", motifs=motifs)
     atac = mdata["atac"]

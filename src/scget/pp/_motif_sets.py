@@ -1,119 +1,133 @@
-"""Motif sets: read, checked, assigned to clusters and named by a hash."""
+"""Motif sets: checked, with the factors and the cluster of each motif, and named by a hash."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from os import PathLike
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from scget._errors import InputError, first
+from scget._keys import MOTIF_TF_COLUMNS
+from scget.pp._motif_files import check_matrix, read_records
+from scget.pp._tf_names import tf_names
 
 Motifs = str | PathLike[str] | Mapping[str, np.ndarray]
 Clusters: TypeAlias = str | PathLike[str] | Mapping[str, str] | pd.DataFrame
 
 
-def read_meme(path: str | PathLike[str]) -> dict[str, np.ndarray]:
-    """Read the motifs of a MEME file (version 4 or later, "minimal" or full).
+class MotifSet(Mapping[str, np.ndarray]):
+    """Motifs by name, the factors of each and, where known, its cluster; used like a dict of matrices.
+
+    Parameters
+    ----------
+    matrices
+        Probabilities of A, C, G, T by the motif's name, ``(width, 4)`` each.
+    tfs
+        Gene symbols of the factors of each motif; by default read from its name.
+    clusters
+        Cluster of each motif, if the set comes with clusters.
+
+    Examples
+    --------
+    >>> motifs = scget.pp.MotifSet({"RELA.H12CORE.0.P.B": [[0.1, 0.2, 0.3, 0.4]] * 8})
+    >>> motifs.tfs
+    {'RELA.H12CORE.0.P.B': ['RELA']}
+    """
+
+    def __init__(
+        self,
+        matrices: Mapping[str, np.ndarray],
+        tfs: Mapping[str, list[str]] | None = None,
+        clusters: Mapping[str, str] | None = None,
+    ) -> None:
+        self._matrices = {str(name): check_matrix(str(name), matrix) for name, matrix in matrices.items()}
+        self.tfs = {name: list(tfs[name]) if tfs else tf_names(name) for name in self._matrices}
+        self.clusters = None if clusters is None else {name: clusters[name] for name in self._matrices}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._matrices[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._matrices)
+
+    def __len__(self) -> int:
+        return len(self._matrices)
+
+    def __repr__(self) -> str:
+        n_tfs = len({tf for tfs in self.tfs.values() for tf in tfs})
+        groups = f" in {len(set(self.clusters.values())):,} clusters" if self.clusters else ""
+        return f"MotifSet of {len(self):,} motifs of {n_tfs:,} factors{groups}"
+
+
+def read_motifs(path: str | PathLike[str], format: str | None = None) -> MotifSet:
+    """Read the motifs of a file.
 
     Parameters
     ----------
     path
         Plain text or gzip-compressed.
+    format
+        ``"meme"`` (version 4 or later, minimal or full), ``"jaspar"`` (``>MA0004.1 Arnt``, then ``A [ 4 19 0 ]`` and so
+        on), ``"pfm"`` (``>name``, then four rows for A, C, G, T, or one row of four numbers for each position, as in
+        HOCOMOCO's pcm and pfm; without a name, one matrix named by its file), ``"transfac"``; by default found from the
+        content.
 
     Returns
     -------
-    Probabilities of A, C, G, T, ``(width, 4)`` float64, by the motif's identifier, in the order of the file.
+    The motifs in the order of the file: probabilities of A, C, G, T, ``(width, 4)`` float64, by identifier. Counts are
+    divided by the sum of their position. ``tfs`` holds the gene symbols of each motif's factors, upper case, from its other
+    name if it has one (``Arnt`` -> ``ARNT``, ``FOS::JUN`` -> ``FOS``, ``JUN``), else from its identifier
+    (``P53.H12CORE.0.P.B`` -> ``TP53``, HOCOMOCO's UniProt names being translated).
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     InputError
-        If it holds no motif, one twice, or one whose matrix is not usable; the first is named.
+        If the format is not known, or the file holds no motif, one twice, or one whose matrix is not usable; the first is
+        named.
+
+    Examples
+    --------
+    >>> motifs = scget.pp.read_motifs("JASPAR2024_CORE.meme.gz")  # doctest: +SKIP
+    >>> motifs.tfs["MA0019.2"]  # doctest: +SKIP
+    ['DDIT3', 'CEBPA']
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"No motif file at '{path}'. Give the path of a MEME file.")
-    text = Path(path).read_bytes()
-    lines = (gzip.decompress(text) if text[:2] == b"\x1f\x8b" else text).decode("utf-8", "replace").splitlines()
-    motifs: dict[str, list[list[float]]] = {}
-    name, width, rows = "", -1, None  # rows: the matrix being read
-    for line in [*lines, ""]:
-        words = line.split()
-        if rows is not None:
-            row = _numbers(words)
-            if row is not None and len(rows) != width:
-                rows.append(row)
-                continue
-            if width >= 0 and len(rows) != width:
-                raise InputError(
-                    f"Motif '{name}' in '{path}' has {len(rows)} rows, but says w= {width}. Mend the file."
-                )
-            rows = None
-        if line.startswith("ALPHABET=") and "".join(words[1:] or [words[0][9:]]) != "ACGT":
-            raise InputError(f"'{path}' has '{line.strip()}'; motifs of DNA (ALPHABET= ACGT) are needed.")
-        if line.startswith("MOTIF") and len(words) > 1:
-            name = words[1]
-        elif line.startswith("letter-probability matrix"):
-            if name in motifs:
-                raise InputError(f"Motif '{name}' stands twice in '{path}'; names must differ. Rename or remove one.")
-            width = int(words[words.index("w=") + 1]) if "w=" in words[:-1] else -1
-            rows = motifs[name] = []
-    if not motifs:
-        raise InputError(
-            f"'{path}' holds no motif; 'MOTIF' and 'letter-probability matrix' lines are needed (MEME format)."
-        )
-    return {name: _check_matrix(name, rows_) for name, rows_ in motifs.items()}
+    records = read_records(path, format)
+    return MotifSet({r.name: r.matrix for r in records}, {r.name: tf_names(r.name, r.other) for r in records})
 
 
-def _numbers(words: list[str]) -> list[float] | None:
-    """Numbers of a line, or None if it is anything else."""
-    try:
-        return [float(w) for w in words] or None
-    except ValueError:
-        return None
-
-
-def _check_matrix(name: str, matrix: object) -> np.ndarray:
-    """Return the probabilities of a motif as float64, (w, 4)."""
-    try:
-        p = np.asarray(matrix, dtype=np.float64)
-    except (TypeError, ValueError):
-        p = np.empty(0)
-    if p.ndim != 2 or p.shape[1:] != (4,) or len(p) == 0:
-        raise InputError(f"Motif '{name}' has shape {p.shape}; (width, 4) for A, C, G, T is needed.")
-    bad = np.flatnonzero(~(np.isfinite(p).all(axis=1) & (p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) <= 0.01)))
-    if len(bad):
-        raise InputError(
-            f"Motif '{name}' has {len(bad)} rows that are no probabilities, first row {bad[0]}: {p[bad[0]].tolist()}. "
-            "Each row must be >= 0 and sum to 1; divide counts by their row sums."
-        )
-    return p
-
-
-def motif_set(motifs: Motifs | None) -> dict[str, np.ndarray]:
-    """Probabilities by name, checked, from a path or a mapping."""
+def motif_set(motifs: Motifs | None) -> MotifSet:
+    """Checked motifs, from a path or a mapping."""
     if motifs is None:
         raise InputError(
-            "No `motifs` given; a MEME file or a dict of probability matrices is needed. HOCOMOCO v12 in MEME format is "
-            "at https://hocomoco12.autosome.org/downloads_v12 (H12CORE)."
+            "No `motifs` given; a set, a file of motifs or a dict of probability matrices is needed. Try "
+            "motifs=scget.datasets.motifs('hocomoco_v12'), from https://hocomoco12.autosome.org."
         )
+    if isinstance(motifs, MotifSet):
+        return motifs
     if not isinstance(motifs, Mapping):
-        return read_meme(motifs)
+        return read_motifs(motifs)
     if not motifs:
         raise InputError("`motifs` is empty; at least one motif is needed.")
-    return {str(name): _check_matrix(str(name), matrix) for name, matrix in motifs.items()}
+    return MotifSet(motifs)
+
+
+def tf_table(motifs: MotifSet, clusters: Mapping[str, str]) -> pd.DataFrame:
+    """Tidy table of cluster, motif and factor, sorted by cluster and motif."""
+    rows = sorted((clusters[motif], motif, tf) for motif in motifs for tf in motifs.tfs[motif])
+    table = pd.DataFrame(rows, columns=list(MOTIF_TF_COLUMNS), dtype=object)
+    return table.set_index(table.index.astype(str))
 
 
 def clusters_of(motifs: Mapping[str, np.ndarray], clusters: Clusters | None) -> dict[str, str]:
-    """Cluster of every motif."""
+    """Cluster of every motif; by default the set's own, or each motif by itself."""
     if clusters is None:
-        return {m: m for m in motifs}
+        return dict(getattr(motifs, "clusters", None) or {m: m for m in motifs})
     if isinstance(clusters, Mapping):
         table = pd.DataFrame({"motif": list(clusters.keys()), "cluster": list(clusters.values())})
     elif isinstance(clusters, pd.DataFrame):

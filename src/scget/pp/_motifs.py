@@ -12,10 +12,10 @@ from scipy.sparse import csr_matrix, vstack
 from tqdm.auto import tqdm
 
 from scget._errors import InputError, ScgetWarning, first, needs_extra
-from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES
+from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES, MOTIF_TFS
 from scget.pp._checks import check_writable, get_modality
 from scget.pp._genome import genome_path, read_sequences
-from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of
+from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of, tf_table
 from scget.pp._region_warnings import warn_of_regions
 from scget.pp._regions import regions_of
 from scget.pp._scan_cache import cached, check_folder, scan_key
@@ -54,11 +54,12 @@ def motif_scores(
         Path of a FASTA file, plain or compressed with bgzip, or an object with such a path as attribute ``fasta``
         (SnapATAC2's ``Genome``). Its index (``.fai``, ``.gzi``) is made beside it where it is missing.
     motifs
-        Path of a MEME file, plain or gzip-compressed, or a mapping from name to a ``(width, 4)`` matrix of probabilities of
-        A, C, G, T.
+        A set of motifs such as ``scget.datasets.motifs("hocomoco_v12")``, the path of a file that :func:`read_motifs`
+        reads, or a mapping from name to a ``(width, 4)`` matrix of probabilities of A, C, G, T.
     clusters
         Cluster of each motif: a mapping, a table whose first two columns are motif and cluster, or the path of such a
-        table, tab-separated without a header. Without it each motif is its own cluster.
+        table, tab-separated without a header; :func:`cluster_motifs` makes one. Without it the set's own clusters are taken, if
+        it has any; else each motif is its own cluster.
     pvalue
         Probability that background sequence reaches a motif's threshold at one position of one strand.
     background
@@ -76,7 +77,8 @@ def motif_scores(
     Returns
     -------
     The copy if asked for, else None. Written are ``atac.varm["motif_scores"]``, regions x clusters, float32 CSR in bits and
-    never negative; ``atac.uns["motif_names"]``, the clusters in sorted order; ``atac.uns["motif_scan"]``, how this was made.
+    never negative; ``atac.uns["motif_names"]``, the clusters in sorted order; ``atac.uns["motif_tfs"]``, a table of cluster,
+    motif and tf (gene symbol), to read results by factor; ``atac.uns["motif_scan"]``, how this was made.
 
     Raises
     ------
@@ -114,6 +116,7 @@ def motif_scores(
     atac = mdata.mod[ATAC]
     atac.varm[MOTIF_SCORES] = scores
     atac.uns[MOTIF_NAMES] = names
+    atac.uns[MOTIF_TFS] = tf_table(motifs_, members)
     atac.uns[MOTIF_SCAN] = {"genome": path.name, **_record(motifs_, members, **settings)}
     return mdata if copy else None
 
