@@ -16,6 +16,7 @@ MOTIF_TF_COLUMNS = ("cluster", "motif", "tf")
 PEAK_ANNOTATION = "peak_annotation"  # atac.uns, table of promoters
 MATCHED = "matched"  # atac.uns, how much of the counts another set of regions took over
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
+PROMOTER = "promoter"  # rna.var, "yes" or why a gene has no promoter region
 
 N_CELLS = "n_cells"  # obs of pseudobulk rows
 TOTAL_COUNTS = "total_counts"  # obs of pseudobulk rows, sum of the modality's counts

@@ -86,6 +86,7 @@ def test_gff_finds_names_through_the_parent(tmp_path):
     tss = read_tss(str(path))
     assert sorted(tss[["gene", "gene_id", "tss", "strand"]].itertuples(index=False, name=None)) == [
         ("FWD", "ENSG1", 1010, "+"),
+        ("OTHER", "gene:ENSG9", 4, "-"),
         ("REV", "gene-REV", 799, "-"),
     ]
 
@@ -257,11 +258,6 @@ def test_bad_annotations_are_refused(regions, genes, annotation, exception, mess
     with pytest.raises(exception, match=message):
         scget.pp.promoters(mdata, annotation)
     assert not mdata["atac"].uns
-
-
-def test_flank_below_zero_is_refused():
-    with pytest.raises(InputError, match="flank=-1 is negative"):
-        scget.pp.promoters(mdata_of(["chr1:1-2"]), table(), flank=-1)
 
 
 def test_missing_bioframe_is_named_with_its_extra(monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
     _checks.check_mudata(mdata, atac=atac, rna=rna if has_rna else None, motifs=True, promoters=True, **layers)
     for name, layer in zip([atac, rna] if has_rna else [atac], layers.values(), strict=False):
         adata = mdata[name]
-        _check_rows_counted(adata.X if layer is None else adata.layers[layer], adata.obs_names, name)
+        _checks.check_rows_counted(adata.X if layer is None else adata.layers[layer], adata.obs_names, name)
 
 
 def warn_of_counts(mdata: MuData, setup: dict[str, Any]) -> None:
@@ -38,12 +37,6 @@ def warn_of_counts(mdata: MuData, setup: dict[str, Any]) -> None:
     matrix = mdata[name].X if layer is None else mdata[name].layers[layer]
     where = f"{name}.X" if layer is None else f"{name}.layers[{layer!r}]"
     _checks.warn_if_not_fragments(matrix, where, stacklevel=4)
-
-
-def _check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None:
-    empty = np.flatnonzero(np.asarray(matrix.sum(axis=1)).ravel() == 0)
-    if len(empty):
-        raise InputError(f"{len(empty)} rows of {modality!r} have no counts, first {rows[empty[0]]!r}. Remove them.")
 
 
 def check_windows(closed: str, window: int) -> None:

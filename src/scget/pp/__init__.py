@@ -2,6 +2,7 @@
 
 from scget.pp._archetypes import ARCHETYPES, motif_scores_from_bed
 from scget.pp._coordinates import rename_chromosomes, sort_regions
+from scget.pp._doctor import check
 from scget.pp._fragments import count_fragments
 from scget.pp._match import match_regions
 from scget.pp._motif_clusters import cluster_motifs
@@ -14,6 +15,7 @@ from scget.pp._region_files import read_regions
 __all__ = [
     "ARCHETYPES",
     "MotifSet",
+    "check",
     "cluster_motifs",
     "count_fragments",
     "match_regions",

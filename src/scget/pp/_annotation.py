@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
 import warnings
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +19,9 @@ from scget._errors import InputError, ScgetWarning, first
 TSS_COLUMNS = ("gene", "chrom", "tss", "strand")
 _GTF_COLUMNS = ("chrom", "source", "feature", "start", "end", "score", "strand", "frame", "attributes")
 _GTF_SUFFIXES = (".gtf", ".gff", ".gff3", ".gff2")
+_GENES = ("gene", "ncRNA_gene", "pseudogene")
 _TRANSCRIPTS = ("transcript", "mRNA")
+_SPANS = "gene|ncRNA_gene|pseudogene|.*transcript|.*RNA|.*_segment"  # genes, and transcripts of every kind
 _CHUNK = 200_000  # lines
 
 
@@ -25,8 +31,10 @@ def read_tss(annotation: str | Path | pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     annotation
-        Path of a GTF or GFF (``.gz`` or plain), of a tab-separated table (any other suffix), or a DataFrame with
-        the columns ``gene``, ``chrom``, ``tss`` (0-based) and ``strand`` (``+`` or ``-``).
+        Path of a GTF or GFF (``.gz`` or plain), of a table (separated by commas if its suffix is ``.csv``, by tabs with
+        any other), or a DataFrame with the columns ``gene``, ``chrom``, ``tss`` (0-based) and ``strand`` (``+`` or
+        ``-``). The dialects of GENCODE, Ensembl and RefSeq are read alike; where a file has exons alone, the
+        transcripts are put together from them.
 
     Returns
     -------
@@ -36,25 +44,50 @@ def read_tss(annotation: str | Path | pd.DataFrame) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If columns are missing, hold no positions or strands, or if no transcript and no gene is found.
+        If the file is damaged, columns are missing or hold no positions or strands, or if no transcript and no gene is
+        found.
+    FileNotFoundError
+        If there is no such file.
     """
     if isinstance(annotation, pd.DataFrame):
         return _from_table(annotation, "the TSS table")
+    if not isinstance(annotation, (str, os.PathLike)):
+        raise InputError(
+            f"annotation is {annotation!r}; the path of a GTF, a GFF or a table of TSS is needed, or a DataFrame with "
+            "the columns gene, chrom, tss (0-based), strand."
+        )
     path = Path(annotation)
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file {str(path)!r}. Give a GTF, a GFF or a table of TSS.")
     plain = path.with_suffix("") if path.suffix in (".gz", ".bgz") else path
     if plain.suffix.lower() in _GTF_SUFFIXES:
         return _from_gtf(path)
-    table = pd.read_csv(
+    table = _read(
         path,
-        sep="\t",
-        compression="gzip" if plain != path else None,
+        sep="," if plain.suffix.lower() == ".csv" else "\t",
         dtype={"gene": str, "chrom": str},
         keep_default_na=False,  # a gene may be called NA or NAN
         na_values=[""],
     )
     return _from_table(table, path.name)
+
+
+def _read(path: Path, feature: str | None = None, **kwargs: Any) -> pd.DataFrame:
+    """Read a table; in chunks, and of each only the lines of ``feature`` (a pattern), where that is given."""
+    compression = "gzip" if path.suffix in (".gz", ".bgz") else None
+    try:
+        if feature is None:
+            return pd.read_csv(path, compression=compression, **kwargs)
+        kept = []
+        chunks = pd.read_csv(path, compression=compression, chunksize=_CHUNK, **kwargs)
+        for chunk in tqdm(chunks, desc=path.name, unit="chunk", leave=False):
+            wanted = [name for name in chunk["feature"].dropna().unique() if re.fullmatch(feature, name)]
+            kept.append(chunk[chunk["feature"].isin(wanted)])
+        return pd.concat(kept, ignore_index=True)
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: broken table, encoding
+        raise InputError(
+            f"cannot read {path.name}: {str(error).strip()}. Is it whole, with columns separated by tabs?"
+        ) from error
 
 
 def _from_table(table: pd.DataFrame, what: str) -> pd.DataFrame:
@@ -64,6 +97,8 @@ def _from_table(table: pd.DataFrame, what: str) -> pd.DataFrame:
             f"{what} lacks the columns {first(missing, 4)}; it has {first(list(table.columns), 8)}. "
             "Needed: gene, chrom, tss (0-based), strand."
         )
+    if table.empty:
+        raise InputError(f"{what} has no rows. Needed: one row per TSS, with gene, chrom, tss (0-based), strand.")
     tss = pd.to_numeric(table["tss"], errors="coerce").to_numpy(dtype=np.float64)
     wrong = ~np.isfinite(tss) | (tss < 0) | (tss != np.floor(tss))
     if wrong.any():
@@ -87,10 +122,14 @@ def _from_table(table: pd.DataFrame, what: str) -> pd.DataFrame:
 
 def _from_gtf(path: Path) -> pd.DataFrame:
     """TSS of each transcript; of each gene for genes without one."""
-    rows = _read_features(path)
-    is_gene = rows["feature"].eq("gene")
-    names = _gene_names(rows["attributes"], is_gene)
-    rows = rows.join(names)
+    rows = _read_features(path, _SPANS)
+    if rows.empty:
+        rows = _join_exons(_read_features(path, "exon"))
+    is_gene = rows["feature"].isin(_GENES)
+    rows = rows.join(_gene_names(rows["attributes"], is_gene))
+    # Kinds of transcript other than these are known by their parent: a mature miRNA has none among the genes.
+    rows = rows[is_gene | rows["feature"].isin(_TRANSCRIPTS) | rows["of_gene"]]
+    is_gene = is_gene[rows.index]
     rows = rows[~is_gene | ~rows["gene_id"].isin(rows.loc[~is_gene, "gene_id"])]
     rows = rows[rows["gene_id"].notna()]
     stranded = rows["strand"].isin(["+", "-"])
@@ -103,46 +142,63 @@ def _from_gtf(path: Path) -> pd.DataFrame:
         rows = rows[stranded]
     if rows.empty:
         raise InputError(f"no transcript or gene with a gene_id and a strand in {path.name}. Is it a GTF or GFF?")
-    start, end = rows["start"].astype(np.int64), rows["end"].astype(np.int64)  # 1-based, both ends included
-    table = rows[["gene", "gene_id", "chrom", "strand"]].assign(tss=np.where(rows["strand"] == "+", start - 1, end - 1))
+    # Positions are 1-based, and both ends are included.
+    table = rows[["gene", "gene_id", "chrom", "strand"]].assign(
+        tss=np.where(rows["strand"] == "+", rows["start"] - 1, rows["end"] - 1)
+    )
     return table.drop_duplicates(ignore_index=True)
 
 
-def _read_features(path: Path) -> pd.DataFrame:
-    """Lines of transcripts and genes; the other nine tenths of a GTF are skipped."""
-    wanted = ("gene", *_TRANSCRIPTS)
-    chunks = pd.read_csv(
+def _read_features(path: Path, feature: str) -> pd.DataFrame:
+    """Lines whose feature has the pattern ``feature``; comments and the rest are skipped."""
+    rows = _read(
         path,
+        feature,
         sep="\t",
         names=list(_GTF_COLUMNS),
         usecols=["chrom", "feature", "start", "end", "strand", "attributes"],
         dtype=str,
         quoting=csv.QUOTE_NONE,
-        compression="gzip" if path.suffix in (".gz", ".bgz") else None,
-        chunksize=_CHUNK,
     )
-    kept = [chunk[chunk["feature"].isin(wanted)] for chunk in tqdm(chunks, desc=path.name, unit="chunk", leave=False)]
-    return pd.concat(kept, ignore_index=True)
+    for column in ("start", "end"):
+        positions = pd.to_numeric(rows[column], errors="coerce")
+        wrong = ~(positions >= 1) | (positions % 1 != 0)
+        if wrong.any():
+            raise InputError(
+                f"{int(wrong.sum()):,} lines of {path.name} have no {column}, first {rows[column][wrong.idxmax()]!r}. "
+                "A GTF or GFF has nine columns separated by tabs, the fourth and fifth are 1-based positions."
+            )
+        rows[column] = positions.astype(np.int64)
+    return rows
+
+
+def _join_exons(exons: pd.DataFrame) -> pd.DataFrame:
+    """Transcripts from their exons: those of one transcript on one chromosome and strand."""
+    transcript = _attribute(exons["attributes"], "transcript_id")
+    parts = exons.assign(transcript=transcript, feature="transcript")[transcript.notna()]
+    ends = parts.groupby(["transcript", "chrom", "strand"], sort=False, as_index=False)
+    return ends.agg({"feature": "first", "attributes": "first", "start": "min", "end": "max"})
 
 
 def _gene_names(attributes: pd.Series, is_gene: pd.Series) -> pd.DataFrame:
-    """Columns ``gene`` and ``gene_id`` from the last column of a GTF or GFF.
+    """Columns ``gene``, ``gene_id`` and ``of_gene`` (whether the parent is a gene) from the last column of a GTF or GFF.
 
     Ensembl's GFF tells a transcript's gene only by ``Parent=gene:ENSG...``, the ``ID`` of a gene line.
     """
     gene_id = _attribute(attributes, "gene_id")
     gene = _attribute(attributes, "gene_name")
     parent, own = _attribute(attributes, "Parent"), _attribute(attributes, "ID")
-    gene = gene.fillna(_attribute(attributes, "gene"))  # RefSeq
+    gene = gene.where(gene.notna(), _attribute(attributes, "gene"))  # RefSeq
     gene = gene.where(gene.notna() | ~is_gene, _attribute(attributes, "Name"))
     gene_id = gene_id.where(gene_id.notna() | ~is_gene, own).where(gene_id.notna() | is_gene, parent)
     of_parent = pd.DataFrame({"gene": gene, "gene_id": gene_id})[is_gene].set_axis(own[is_gene])
     of_parent = of_parent[of_parent.index.notna() & ~of_parent.index.duplicated()]
     if len(of_parent):
-        gene = gene.fillna(parent.map(of_parent["gene"]))
-        gene_id = parent.map(of_parent["gene_id"]).fillna(gene_id)
-    gene_id = gene_id.fillna(gene)
-    return pd.DataFrame({"gene": gene.fillna(gene_id), "gene_id": gene_id})
+        gene = gene.where(gene.notna(), parent.map(of_parent["gene"]))
+        gene_id = gene_id.where(~parent.isin(of_parent.index), parent.map(of_parent["gene_id"]))
+    gene_id = gene_id.where(gene_id.notna(), gene)
+    gene = gene.where(gene.notna(), gene_id)
+    return pd.DataFrame({"gene": gene, "gene_id": gene_id, "of_gene": parent.isin(of_parent.index)})
 
 
 def _attribute(attributes: pd.Series, key: str) -> pd.Series:

@@ -11,7 +11,14 @@ from scipy.sparse import issparse
 
 from scget import _keys as keys
 from scget._errors import InputError, first
-from scget.pp._counts import check_counts, check_finite, check_in_memory, get_counts, warn_if_not_fragments
+from scget.pp._counts import (
+    check_counts,
+    check_finite,
+    check_in_memory,
+    check_rows_counted,
+    get_counts,
+    warn_if_not_fragments,
+)
 from scget.pp._regions import regions_of
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ __all__ = [
     "check_mudata",
     "check_promoters",
     "check_rows",
+    "check_rows_counted",
     "check_writable",
     "get_counts",
     "get_labels",

@@ -185,6 +185,13 @@ def refuse(tally: Tally, where: str, hint: Callable[[], str] | None = None) -> N
         )
 
 
+def check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None:
+    """Refuse rows without any count, from which nothing relative can be made."""
+    empty = np.flatnonzero(np.asarray(matrix.sum(axis=1)).ravel() == 0)
+    if len(empty):
+        raise InputError(f"{len(empty)} rows of {modality!r} have no counts, first {rows[empty[0]]!r}. Remove them.")
+
+
 def warn_if_not_fragments(matrix: Any, where: str, stacklevel: int = 2) -> None:
     """Warn where accessibility is binary, or is mostly even as counts of reads or cut sites are.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,13 @@ from scget.pp._regions import Regions, regions_of, sort_order
 if TYPE_CHECKING:
     from mudata import MuData
 
-_FEW = 0.2  # share of genes with a promoter region, below which build or annotation are in doubt
+FEW_GENES = 0.2  # share of genes with a promoter region, below which build or annotation are in doubt
+NO_PROMOTER = (
+    "not in the annotation",
+    "on more than one chromosome",
+    "chromosome without regions",
+    "no region at a TSS",
+)
 
 
 def promoters(
@@ -36,9 +43,10 @@ def promoters(
         Holds ``atac`` with coordinates of regions and, optionally, ``rna``, whose ``var_names`` are gene names or
         gene ids (with or without version).
     annotation
-        Path of a GTF or GFF (plain or ``.gz``), or a table of TSS: path of a tab-separated file (plain or ``.gz``) or
-        DataFrame with columns ``gene``, ``chrom``, ``tss`` (0-based) and ``strand``. Each transcript counts; genes
-        without a transcript count with their own start.
+        Path of a GTF or GFF3 of GENCODE, Ensembl or RefSeq (plain or ``.gz``), or a table of TSS: path of a tab-separated
+        file (or ``.csv``; plain or ``.gz``) or DataFrame with columns ``gene``, ``chrom``, ``tss`` (0-based) and
+        ``strand``. Each transcript counts; genes without a transcript count with their own start. Genes on more than
+        one chromosome are left out; those on X and Y alike (pseudo-autosomal) count with their place on X.
     flank
         Bases at either side of the TSS, 0 or more.
     copy
@@ -49,7 +57,9 @@ def promoters(
     None, or the changed copy. ``mdata["atac"].uns["peak_annotation"]`` is a table with one row per region, gene and
     strand: ``region`` (``chr1:100-200``), ``gene`` (as in ``rna.var_names`` where there is ``rna``, and then only
     genes found there), ``strand``, ``tss`` (0-based, the nearest one to the region's centre) and ``distance`` (bases
-    from TSS to centre; negative is upstream on the gene's strand).
+    from TSS to centre; negative is upstream on the gene's strand). Where there is ``rna``, ``mdata["rna"].var["promoter"]``
+    says of each gene "yes", or why it has no promoter region: "not in the annotation", "on more than one chromosome",
+    "chromosome without regions" or "no region at a TSS"; count them with ``value_counts()``.
 
     Raises
     ------
@@ -66,56 +76,78 @@ def promoters(
     >>> scget.pp.promoters(mdata, tss)  # doctest: +SKIP
     >>> mdata["atac"].uns["peak_annotation"]  # doctest: +SKIP
     """
-    if flank < 0:
-        raise InputError(f"flank={flank} is negative; give the bases at either side of the TSS, 0 or more.")
+    if isinstance(flank, bool) or not isinstance(flank, Integral) or flank < 0:
+        raise InputError(f"flank={flank!r}: bases at either side of the TSS are needed, a whole number from 0 on.")
     atac = get_modality(mdata, keys.ATAC, "accessibility")
-    if not copy:
-        check_writable(mdata, keys.ATAC)
-    regions = regions_of(atac)
     genes = None
     if keys.RNA in mdata.mod:
         check_genes(mdata.mod[keys.RNA])
         genes = mdata.mod[keys.RNA].var_names.astype(str)
-    tss = read_tss(annotation)
-    _check_chromosomes(regions, tss)
+    if not copy:
+        check_writable(mdata, keys.ATAC, *([] if genes is None else [keys.RNA]))
+    regions = regions_of(atac)
+    every_tss = read_tss(annotation)
+    _check_chromosomes(regions, every_tss)
     if genes is not None:
-        tss = _name_as_in(tss, genes)
-    tss = _drop_ambiguous(tss)
-    table = _annotate(regions, tss, flank)
+        every_tss = _name_as_in(every_tss, genes)
+    tss = _drop_ambiguous(every_tss)
+    table = _annotate(regions, tss, int(flank))
     if table.empty:
         raise GenomeError(
             f"none of {len(regions):,} regions lies within {flank} bases of one of {len(tss):,} TSS. "
             "Do regions and annotation belong to the same genome build?"
         )
-    if genes is not None and table["gene"].nunique() < _FEW * len(genes):
+    if genes is not None and table["gene"].nunique() < FEW_GENES * len(genes):
         warnings.warn(
             f"only {table['gene'].nunique():,} of {len(genes):,} genes in 'rna' have a promoter region "
-            f"({tss['gene'].nunique():,} are in the annotation): other genome build or annotation?",
+            f"({every_tss['gene'].nunique():,} are in the annotation): other genome build or annotation?",
             ScgetWarning,
             stacklevel=2,
         )
     warn_of_regions(atac, regions)
     mdata = mdata.copy() if copy else mdata
     mdata[keys.ATAC].uns[keys.PEAK_ANNOTATION] = table
+    if genes is not None:
+        mdata[keys.RNA].var[keys.PROMOTER] = _report(genes, every_tss, tss, regions, table)
     return mdata if copy else None
+
+
+def _report(
+    genes: pd.Index, every_tss: pd.DataFrame, tss: pd.DataFrame, regions: Regions, table: pd.DataFrame
+) -> pd.Categorical:
+    """Of each gene, whether it has a promoter region or how far it came."""
+    steps = (every_tss["gene"], tss["gene"], tss.loc[tss["chrom"].isin(regions.chrom), "gene"], table["gene"])
+    reached = np.sum([genes.isin(step) for step in steps], axis=0)  # each step holds genes of the one before
+    return pd.Categorical.from_codes(reached, categories=[*NO_PROMOTER, "yes"])
 
 
 def _check_chromosomes(regions: Regions, tss: pd.DataFrame) -> None:
     ours, theirs = pd.unique(regions.chrom), pd.unique(tss["chrom"])
-    if not set(ours) & set(theirs):
-        prefix = any(str(c).startswith("chr") for c in ours) != any(str(c).startswith("chr") for c in theirs)
-        raise GenomeError(
-            f"no chromosome in common: regions {first(sorted(ours))}; annotation {first(sorted(theirs))}. "
-            + (
-                "Rename them: scget.pp.rename_chromosomes(mdata, to='ucsc') or to='ensembl'."
-                if prefix
-                else "Take the annotation of the same genome."
+    if set(ours) & set(theirs):
+        return
+    advice = "Take the annotation of the same genome."
+    if any(str(c).startswith("chr") for c in ours) != any(str(c).startswith("chr") for c in theirs):
+        advice = "Rename them: scget.pp.rename_chromosomes(mdata, to='ucsc') or to='ensembl'."
+    for who, chroms in (("the regions name", ours), ("the annotation names", theirs)):
+        if any(str(c).startswith("NC_") for c in chroms):
+            advice = (
+                f"Here {who} chromosomes by RefSeq accession. Rename them by the assembly report of NCBI (columns "
+                "RefSeq-Accn and UCSC-style-name), or take RefSeq from UCSC (such as hg38.ncbiRefSeq.gtf.gz)."
             )
-        )
+    raise GenomeError(
+        f"no chromosome in common: regions {first(sorted(ours))}; annotation {first(sorted(theirs))}. {advice}"
+    )
 
 
 def _drop_ambiguous(tss: pd.DataFrame) -> pd.DataFrame:
-    """Leave out genes annotated on more than one chromosome, as GET does: one name, but several genes."""
+    """Leave out genes annotated on more than one chromosome, as GET does: one name, but several genes.
+
+    A gene on X and on Y alone is one gene of the pseudo-autosomal regions, which read mapping leaves on X.
+    """
+    chrom = tss["chrom"].str.removeprefix("chr")
+    n_chroms = tss.groupby("gene")["chrom"].transform("nunique")
+    on_x = tss["gene"].isin(tss.loc[chrom == "X", "gene"])
+    tss = tss[~(on_x & (chrom == "Y") & (n_chroms == 2))]
     n_chroms = tss.groupby("gene")["chrom"].transform("nunique")
     lost = tss.loc[n_chroms > 1, "gene"].unique()
     if len(lost):
