@@ -14,6 +14,7 @@ MOTIF_SCAN = "motif_scan"  # atac.uns, how the scores were made
 MOTIF_TFS = "motif_tfs"  # atac.uns, table of the factors of each motif
 MOTIF_TF_COLUMNS = ("cluster", "motif", "tf")
 PEAK_ANNOTATION = "peak_annotation"  # atac.uns, table of promoters
+ANNOTATION = "annotation"  # atac.uns, file and flank that the promoters come from
 MATCHED = "matched"  # atac.uns, how much of the counts another set of regions took over
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
 PROMOTER = "promoter"  # rna.var, "yes" or why a gene has no promoter region

@@ -376,8 +376,20 @@ def test_other_genes_and_other_scans_are_noticed(trained, toy):
     model.train(1, **QUIET)
     other = toy.copy()
     other["atac"].uns["motif_scan"] = scan | {"genome": "mm10.fa", "background": np.array([0.3, 0.2, 0.2, 0.3])}
-    with pytest.warns(ScgetWarning, match="from the genome 'mm10', those of training from 'hg38': another build or"):
+    with pytest.warns(
+        ScgetWarning, match="from the genome 'mm10.fa', those of training from 'hg38.fa': another build,"
+    ):
         model.predict(other)  # allowed: another species may be what it is for
+    other["atac"].uns["motif_scan"] = scan | {"genome": "hg38.fa.gz"}
+    model.predict(other)
+    model.annotation = {"file": "gencode.v44.gtf.gz", "flank": 300}
+    other["atac"].uns["annotation"] = {"file": "gencode.v19.gtf", "flank": np.int64(300)}
+    with pytest.warns(
+        ScgetWarning, match="from the annotation 'gencode.v19.gtf', those of training from 'gencode.v44.gtf'"
+    ):
+        model.predict(other)
+    other["atac"].uns["annotation"]["file"] = "gencode.v44.gtf"
+    model.predict(other)
     other["atac"].uns["motif_scan"] = scan | {"pvalue": 1e-2}
     with pytest.raises(InputError, match=r"motif scores differ from those of training in 'pvalue' \(here 0.01"):
         model.predict(other)

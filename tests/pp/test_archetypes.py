@@ -86,7 +86,7 @@ def test_scores_are_sums_over_overlapping_hits(tmp_path, mdata, hits, suffix):
         assert atac.varm["motif_scores"].dtype == np.float32
         np.testing.assert_allclose(atac.varm["motif_scores"].toarray(), expected, rtol=1e-6)
         assert list(atac.uns["motif_names"]) == list(ARCHETYPES)
-        assert dict(atac.uns["motif_scan"]) == {"scanner": "bed", "bed": "hits.bed.gz", "n_clusters": 282}
+        assert dict(atac.uns["motif_scan"]) == {"scanner": "bed", "genome": "hits.bed.gz", "n_clusters": 282}
         tfs = atac.uns["motif_tfs"].astype(str)
         assert tfs.loc[tfs["cluster"] == "AP1/1", "tf"].tolist() == ["FOS", "JUN"]
         assert tfs.loc[tfs["tf"] == "RREB1", "cluster"].tolist() == ["KLF/SP/2"]

@@ -51,7 +51,7 @@ class Promoters:
 
 @dataclass(frozen=True)
 class RegionTable:
-    """All that the network may see or must predict; ``motif_scan`` says how the motif scores were made."""
+    """All that the network may see or must predict; ``motif_scan`` and ``annotation`` say what scores and promoters are of."""
 
     rows: np.ndarray
     regions: Regions
@@ -62,6 +62,7 @@ class RegionTable:
     motif_pm: np.ndarray | sp.csr_matrix
     motifs: np.ndarray
     motif_scan: dict[str, Any]
+    annotation: dict[str, Any]
     genes: np.ndarray
     promoters: Promoters
     expression_kg: Any  # log10(CPM + 1), (k, g); None without RNA
@@ -137,11 +138,17 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
         counts_kp=_dense(_layer(atac, setup["atac_layer"]))[:, order_p],
         motif_pm=_rows_of(atac.varm[_keys.MOTIF_SCORES], order_p),
         motifs=np.asarray(atac.uns[_keys.MOTIF_NAMES], dtype=object),
-        motif_scan={k: np.asarray(v).tolist() for k, v in atac.uns.get(_keys.MOTIF_SCAN, {}).items()},
+        motif_scan=_plain(atac.uns.get(_keys.MOTIF_SCAN, {})),
+        annotation=_plain(atac.uns.get(_keys.ANNOTATION, {})),
         genes=genes,
         promoters=_promoters(annotation, regions, genes),
         expression_kg=None if rna is None else _expression(rna, setup["rna_layer"], atac.obs_names),
     )
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """A record as plain lists, strings and numbers, as it is before it has been to disk."""
+    return {key: np.asarray(value).tolist() for key, value in record.items()}
 
 
 def _promoters(annotation: pd.DataFrame, regions: Regions, genes: np.ndarray) -> Promoters:

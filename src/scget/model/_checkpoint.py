@@ -101,6 +101,7 @@ def describe(model: GET) -> dict[str, Any]:
         "init": model.init_params_["non_kwargs"],
         "setup": model.registry["setup_args"],
         "motif_scan": model.motif_scan,
+        "annotation": model.annotation,
         "region_width": model.region_width,
         "motifs": None if model.motifs is None else [str(m) for m in model.motifs],
         "n_motifs": model.config.n_motifs,
@@ -124,7 +125,8 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
         model.holdout = None if description["holdout"] is None else HoldOut(**description["holdout"])
         model.motifs = None if description["motifs"] is None else np.array(description["motifs"], dtype=object)
         model.motif_scan = dict(description["motif_scan"])
-        width = description.get("region_width")  # not on record in the first models of this format
+        model.annotation = dict(description.get("annotation", {}))  # not on record in the first models of this format
+        width = description.get("region_width")  # nor this
         model.region_width = None if width is None else float(width)
         model.is_trained_ = bool(description["trained"])
         model.history_ = {name: pd.DataFrame({name: values}) for name, values in description["history"].items()}

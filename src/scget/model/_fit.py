@@ -82,7 +82,7 @@ def fit(
             **_trainer_arguments(early_stopping, bool(watched_p.any()), trainer_kwargs),
         )()
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
-    model.region_width = table.region_width
+    model.region_width, model.annotation = table.region_width, table.annotation
     model.holdout = merge(model.holdout, holdout)
 
 

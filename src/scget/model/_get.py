@@ -90,6 +90,7 @@ class GET(BaseModelClass):
         self.holdout: Any = None  # HoldOut, once trained
         self.motifs: Any = None  # names, once trained
         self.motif_scan: dict[str, Any] = {}  # how they were scored
+        self.annotation: dict[str, Any] = {}  # where the promoters came from
         self.region_width: float | None = None  # median of the regions trained on, bp
         with seeded(seed):
             self.module = ExpressionNet(self.config).eval()

@@ -58,6 +58,7 @@ def read_table(model: GET, mdata: MuData | None) -> RegionTable:
     if model.motifs is None:
         return table
     _check_scan(model.motif_scan, table.motif_scan)
+    _warn_of_sources(model, table)
     _warn_of_width(model.region_width, table.region_width)
     return _with_motifs(table, model.motifs)
 
@@ -66,19 +67,27 @@ def _check_scan(trained: dict[str, Any], here: dict[str, Any]) -> None:
     """Refuse motif scores made by other rules than those the model was trained on; where both are on record."""
     both = [key for key in trained if key in here and key not in ("genome", "n_motifs")]
     other = [key for key in both if trained[key] != here[key]]
-    genome, other_genome = ((scan.get("genome") or "").split(".fa")[0] for scan in (trained, here))
-    if genome and other_genome and genome != other_genome:
-        warnings.warn(
-            f"motif scores come from the genome {other_genome!r}, those of training from {genome!r}: another build or "
-            "species? Regions, sequence and promoters must be of one build. Harmless if only the file's name differs.",
-            ScgetWarning,
-            stacklevel=5,
-        )
     if other:
         raise InputError(
             f"motif scores differ from those of training in {first(other)} (here {here[other[0]]!r}, there "
             f"{trained[other[0]]!r}); run scget.pp.motif_scores with the settings and motifs of training"
         )
+
+
+def _warn_of_sources(model: GET, table: RegionTable) -> None:
+    """Warn where genome or annotation have other names than those of training; where both are on record."""
+    for what, key, trained, here in (
+        ("motif scores come from the genome", "genome", model.motif_scan, table.motif_scan),
+        ("promoters come from the annotation", "file", model.annotation, table.annotation),
+    ):
+        name, other = (str(record.get(key) or "").removesuffix(".gz") for record in (here, trained))
+        if name and other and name != other:
+            warnings.warn(
+                f"{what} {name!r}, those of training from {other!r}: another build, release or species? Regions, sequence "
+                "and promoters must be of one build. Harmless if only the file's name differs.",
+                ScgetWarning,
+                stacklevel=5,
+            )
 
 
 def _warn_of_width(trained: float | None, here: float) -> None:

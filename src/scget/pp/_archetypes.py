@@ -107,7 +107,7 @@ def motif_scores_from_bed(
     rows = sorted((cluster, motif, tf) for cluster, motif in seen for tf in tf_names(motif))
     table = pd.DataFrame(rows, columns=list(MOTIF_TF_COLUMNS), dtype=object)
     atac.uns[MOTIF_TFS] = table.set_index(table.index.astype(str))
-    atac.uns[MOTIF_SCAN] = {"scanner": "bed", "bed": PurePosixPath(fspath(bed)).name, "n_clusters": len(columns)}
+    atac.uns[MOTIF_SCAN] = {"scanner": "bed", "genome": PurePosixPath(fspath(bed)).name, "n_clusters": len(columns)}
     return mdata if copy else None
 
 

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-_OF_REGIONS = (keys.MOTIF_NAMES, keys.MOTIF_SCAN, keys.PEAK_ANNOTATION)  # in uns; tied to the set of regions
+_OF_REGIONS = (
+    keys.MOTIF_NAMES,
+    keys.MOTIF_SCAN,
+    keys.MOTIF_TFS,
+    keys.PEAK_ANNOTATION,
+    keys.ANNOTATION,
+)  # in uns; tied to the set of regions
 _FEW = 0.5  # share of regions or of counts, below which much of the data is lost
 
 

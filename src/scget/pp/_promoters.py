@@ -57,7 +57,7 @@ def promoters(
     None, or the changed copy. ``mdata["atac"].uns["peak_annotation"]`` is a table with one row per region, gene and
     strand: ``region`` (``chr1:100-200``), ``gene`` (as in ``rna.var_names`` where there is ``rna``, and then only
     genes found there), ``strand``, ``tss`` (0-based, the nearest one to the region's centre) and ``distance`` (bases
-    from TSS to centre; negative is upstream on the gene's strand). Where there is ``rna``, ``mdata["rna"].var["promoter"]``
+    from TSS to centre; negative is upstream on the gene's strand). ``uns["annotation"]`` names the file and ``flank``. Where there is ``rna``, ``mdata["rna"].var["promoter"]``
     says of each gene "yes", or why it has no promoter region: "not in the annotation", "on more than one chromosome",
     "chromosome without regions" or "no region at a TSS"; count them with ``value_counts()``.
 
@@ -106,7 +106,9 @@ def promoters(
         )
     warn_of_regions(atac, regions)
     mdata = mdata.copy() if copy else mdata
+    file = "table" if isinstance(annotation, pd.DataFrame) else Path(annotation).name
     mdata[keys.ATAC].uns[keys.PEAK_ANNOTATION] = table
+    mdata[keys.ATAC].uns[keys.ANNOTATION] = {"file": file, "flank": int(flank)}
     if genes is not None:
         mdata[keys.RNA].var[keys.PROMOTER] = _report(genes, every_tss, tss, regions, table)
     return mdata if copy else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-_KEPT_UNS = (keys.MOTIF_NAMES, keys.MOTIF_SCAN, keys.MOTIF_TFS, keys.PEAK_ANNOTATION)
+_KEPT_UNS = (keys.MOTIF_NAMES, keys.MOTIF_SCAN, keys.MOTIF_TFS, keys.PEAK_ANNOTATION, keys.ANNOTATION)
 
 
 def pseudobulk(

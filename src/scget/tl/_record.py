@@ -23,7 +23,8 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
     """Note version, weights, window, hold-outs, motif set and genome in ``mdata.uns``; other entries stay."""
     from scget.model._checkpoint import digest
 
-    scan = mdata[modality(model, "atac_layer")].uns.get(_keys.MOTIF_SCAN, {})
+    atac = mdata[modality(model, "atac_layer")]
+    scan = atac.uns.get(_keys.MOTIF_SCAN, {})
     record = mdata.uns.setdefault(slots.record, {})
     record["scget_version"] = scget_version()
     record["unit"] = UNIT
@@ -34,6 +35,7 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
     record["window"] = model.window
     record["motifs_sha256"] = hashlib.sha256("\n".join(map(str, model.motifs)).encode()).hexdigest()
     record["genome"] = str(scan.get("genome", "not recorded"))
+    record["annotation"] = str(atac.uns.get(_keys.ANNOTATION, {}).get("file", "not recorded"))
     record["holdout_obs"] = list(model.holdout.obs)
     record["holdout_chroms"] = list(model.holdout.chroms)
     return record
