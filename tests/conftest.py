@@ -107,3 +107,11 @@ def trained():
     quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
     model.train(20, holdout_obs=["T5"], holdout_chroms=["chr10"], plan_kwargs={"lr": 1e-2}, **quiet)
     return model
+
+
+@pytest.fixture(scope="session")
+def saved(trained, tmp_path_factory) -> Path:
+    """Folder of the trained model; not to be changed."""
+    folder = tmp_path_factory.mktemp("model") / "my_get"
+    trained.save(folder)
+    return folder

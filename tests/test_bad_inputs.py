@@ -44,13 +44,6 @@ class Kit:
     folder: Path
 
 
-@pytest.fixture(scope="module")
-def saved(trained, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "get"
-    trained.save(folder)
-    return folder
-
-
 @pytest.fixture
 def kit(cells, toy, trained, saved, tmp_path):
     rng = np.random.default_rng(1)

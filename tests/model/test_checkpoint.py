@@ -15,13 +15,6 @@ from scget._errors import CheckpointError, InputError, ScgetWarning
 from scget.model import GET
 
 
-@pytest.fixture(scope="module")
-def saved(trained, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model") / "my_get"
-    trained.save(folder)
-    return folder
-
-
 @pytest.fixture
 def copied(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "copy")

@@ -30,6 +30,8 @@ _MIN_WITH_MOTIF = 0.5  # share of regions with a hit, below which the genome is 
 _MIN_PEARSON = 0.3  # of the quick model, below which motifs and accessibility may not belong together
 _FEW_TRAINED, _MIN_PEARSON_FEW = 10_000, 0.1  # regions, and what is asked for where fewer are learnt from
 
+_POOL = "Merge them with a like cell type, or trust what is predicted for them less."
+
 Finding = tuple[str, str, str]  # verdict, found, do
 
 
@@ -151,7 +153,7 @@ def _depth(data: Data) -> Finding:
     if low.empty:
         return "ok", f"{found}; the least is {depth.min():,.0f}", ""
     found = f"{found}, least {low.iloc[0]:,.0f}: {first(low.index)}"
-    return "warning", found, "Merge them with a like cell type, or trust what is predicted for them less."
+    return "warning", found, _POOL
 
 
 def _depth_of_rna(data: Data) -> Finding | None:
@@ -172,7 +174,7 @@ def _cells_per_row(data: Data) -> Finding | None:
     if small.empty:
         return "ok", f"{n_cells.min():,.0f} cells or more in each row", ""
     found = f"{len(small):,} of {len(n_cells):,} rows are made of fewer than {_MIN_CELLS} cells: {first(small.index)}"
-    return "warning", found, "Merge them with a like cell type, or trust what is predicted for them less."
+    return "warning", found, _POOL
 
 
 def _gene_names(data: Data) -> Finding | None:

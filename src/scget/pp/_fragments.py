@@ -16,7 +16,7 @@ from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_ex
 from scget.pp._checks import get_modality
 from scget.pp._fragment_file import read_fragments
 from scget.pp._region_files import read_regions
-from scget.pp._regions import Regions, parse_regions, regions_of
+from scget.pp._regions import Regions, naming_hint, parse_regions, regions_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -224,15 +224,12 @@ class _Sums:
 
 
 def _check_chromosomes(regions: Regions, chroms: list[str], path: Path) -> None:
-    ours, theirs = list(dict.fromkeys(regions.chrom)), set(chroms)
     lost = ~np.isin(regions.chrom, chroms)
     if lost.all():
-        shorter = {f"chr{chrom}" for chrom in ours} & theirs
-        longer = {f"chr{chrom}" for chrom in theirs} & set(ours)
-        hint = " Add 'chr'?" if shorter else " Remove 'chr'?" if longer else ""
+        ours = list(dict.fromkeys(regions.chrom))
         raise GenomeError(
             f"no chromosome in common: regions {first(ours)}; '{path.name}' {first(chroms)}. "
-            f"Regions and fragments must name chromosomes alike.{hint}"
+            f"Regions and fragments must name chromosomes alike.{naming_hint(ours, chroms)}"
         )
     if lost.mean() > _LOST:
         warnings.warn(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scget._errors import GenomeError, ScgetWarning, first
-from scget.pp._regions import Regions
+from scget.pp._regions import Regions, naming_hint
 
 OTHER = 4  # code of a base that is not A, C, G or T
 _MANY_LOST = 0.05  # share of regions on chromosomes that the genome lacks
@@ -47,7 +47,7 @@ def check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> np.ndarr
     if not known.any():
         raise GenomeError(
             f"No chromosome in common: regions {first(missing)}; genome '{path.name}' {first(list(lengths))}. "
-            f"Regions and genome must name chromosomes alike.{_hint(missing, lengths)}"
+            f"Regions and genome must name chromosomes alike.{naming_hint(missing, lengths)}"
         )
     past = np.flatnonzero(known & ((regions.start < 0) | (regions.end > length_p)))
     if len(past):
@@ -65,22 +65,13 @@ def check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> np.ndarr
         )
         if n > _MANY_LOST * len(regions):
             warnings.warn(
-                f"{what} Drop these regions, or give a genome that holds them.{_hint(missing, lengths)}",
+                f"{what} Drop these regions, or give a genome that holds them.{naming_hint(missing, lengths)}",
                 ScgetWarning,
                 stacklevel=4,
             )
         else:
             _log.info(what)
     return known
-
-
-def _hint(missing: list[str], lengths: dict[str, int]) -> str:
-    """What to do where names differ by "chr" alone."""
-    if {f"chr{c}" for c in missing} & lengths.keys():
-        return " Add 'chr'? scget.pp.rename_chromosomes(mdata, to='ucsc')"
-    if {c.removeprefix("chr") for c in missing} & lengths.keys():
-        return " Remove 'chr'? scget.pp.rename_chromosomes(mdata, to='ensembl')"
-    return ""
 
 
 def check_bases(path: Path, codes: np.ndarray, offsets: np.ndarray, known: np.ndarray) -> None:

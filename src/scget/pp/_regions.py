@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -139,6 +139,16 @@ def regions_in(var: pd.DataFrame, *, one_based: bool = False) -> Regions:
 def are_names(texts: Sequence[object] | np.ndarray | pd.Index) -> np.ndarray:
     """``(n,)`` True for texts in one of the forms that :func:`parse_regions` reads."""
     return np.array([_NAME.fullmatch(str(text)) is not None for text in texts], dtype=bool)
+
+
+def naming_hint(ours: Iterable[str], theirs: Iterable[str]) -> str:
+    """What to do where names of chromosomes, ``ours`` of the regions, differ from ``theirs`` by "chr" alone; else nothing."""
+    ours, theirs = set(ours), set(theirs)
+    if {f"chr{chrom}" for chrom in ours} & theirs:
+        return " Add 'chr'? scget.pp.rename_chromosomes(mdata, to='ucsc')"
+    if {chrom.removeprefix("chr") for chrom in ours} & theirs:
+        return " Remove 'chr'? scget.pp.rename_chromosomes(mdata, to='ensembl')"
+    return ""
 
 
 def sort_order(regions: Regions) -> np.ndarray:
