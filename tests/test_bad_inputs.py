@@ -433,7 +433,7 @@ CASES = [
     (42, "no FASTA", same, lambda k, m: scget.pp.motif_scores(m, "none.fa", motifs={"M": np.full((4, 4), 0.25)}), FileNotFoundError, "No FASTA file at 'none.fa'"),
     (42, "gzip, not bgzip", same, gzipped, GenomeError, r"compressed with gzip, which can be read from its beginning only.*bgzip 'genome.fa' && samtools faidx 'genome.fa.gz'"),
     (43, "lower case", same, lambda k, m: (lower(k, m), scores_of(k, m)), None, ""),
-    (44, "another genome", same, other_genome, ScgetWarning, "from the genome 'hg38.fa', those of training from 'hg19.fa': another build, release or species"),
+    (44, "another genome", same, other_genome, ScgetWarning, "motif scores come from genome 'hg38.fa', those of training from 'hg19.fa': another build, release or species"),
     (45, "Ensembl ids", rebuilt(rna=lambda a: with_genes(a, [f"ENSG0000024348{i}.5" for i in range(6)])), annotate, InputError, r"none of 6 genes in 'rna' is in the annotation: 'rna' has Ensembl ids \('ENSG00000243480.5'.*gene symbols"),
     (46, "genes twice", rebuilt(rna=lambda a: with_genes(a, ["G", "G", *"abcd"])), check, InputError, "1 gene names occur twice, first 'G'. Use Ensembl ids"),
     (47, "no promoter at all", same, lambda k, m: scget.pp.promoters(m, k.tss.assign(tss=3900)), GenomeError, "none of 12 regions lies within 300 bases of one of 6 TSS"),

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+_HERE = os.path.dirname(__file__)
 
 
 class InputError(ValueError):
@@ -24,6 +29,14 @@ class TrainingError(RuntimeError):
 
 class ScgetWarning(UserWarning):
     """Allowed, but probably not what was meant."""
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user: the nearest one that is not in scget."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_HERE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, ScgetWarning, stacklevel=level)
 
 
 def first(values: Iterable[object], n: int = 3) -> str:

@@ -377,18 +377,18 @@ def test_other_genes_and_other_scans_are_noticed(trained, toy):
     other = toy.copy()
     other["atac"].uns["motif_scan"] = scan | {"genome": "mm10.fa", "background": np.array([0.3, 0.2, 0.2, 0.3])}
     with pytest.warns(
-        ScgetWarning, match="from the genome 'mm10.fa', those of training from 'hg38.fa': another build,"
+        ScgetWarning, match="motif scores come from genome 'mm10.fa', those of training from 'hg38.fa': another build,"
     ):
         model.predict(other)  # allowed: another species may be what it is for
     other["atac"].uns["motif_scan"] = scan | {"genome": "hg38.fa.gz"}
     model.predict(other)
     model.annotation = {"file": "gencode.v44.gtf.gz", "flank": 300}
-    other["atac"].uns["annotation"] = {"file": "gencode.v19.gtf", "flank": np.int64(300)}
+    other["atac"].uns["promoter_source"] = {"file": "gencode.v19.gtf", "flank": np.int64(300)}
     with pytest.warns(
-        ScgetWarning, match="from the annotation 'gencode.v19.gtf', those of training from 'gencode.v44.gtf'"
+        ScgetWarning, match="promoters come from file 'gencode.v19.gtf', those of training from 'gencode.v44.gtf'"
     ):
         model.predict(other)
-    other["atac"].uns["annotation"]["file"] = "gencode.v44.gtf"
+    other["atac"].uns["promoter_source"]["file"] = "gencode.v44.gtf"
     model.predict(other)
     other["atac"].uns["motif_scan"] = scan | {"pvalue": 1e-2}
     with pytest.raises(InputError, match=r"motif scores differ from those of training in 'pvalue' \(here 0.01"):
@@ -423,3 +423,66 @@ def test_calls_without_meaning(trained, call, message):
 def test_a_gene_asked_for_twice_is_explained_once(trained):
     twice = trained.attribute(genes=["G3", "G1", "G3"], rows=["T5", "T5"])
     assert twice.motifs["T5"].index.tolist() == ["G3", "G1"]
+
+
+def test_records_of_others_and_missing_ones(trained, toy):
+    """A user's own entry under our key is no record; a record that only training has is missed aloud."""
+    model = build(toy)
+    model.train(1, **QUIET)
+    before = model.predict(toy)
+    for foreign in ("GENCODE v44", None, ["a"], pd.DataFrame({"a": [1]})):
+        toy["atac"].uns["promoter_source"] = foreign
+        pd.testing.assert_frame_equal(model.predict(toy), before)
+    model.annotation = {"file": "a.gtf", "flank": 300}
+    with pytest.warns(ScgetWarning, match="no record of how the promoters were made"):
+        model.predict(toy)
+    toy["atac"].uns["promoter_source"] = {"file": "a.gtf", "flank": 0}
+    with pytest.warns(ScgetWarning, match="promoters come from flank '0', those of training from '300'"):
+        model.predict(toy)
+
+
+def test_warnings_name_the_line_of_the_user(trained, toy, tmp_path):
+    import scget
+
+    genes = toy["atac"].uns["peak_annotation"]["gene"]
+    alone = MuData({"atac": toy["atac"].copy()})
+    alone["atac"].uns["peak_annotation"]["gene"] = "ENSG0000" + genes
+    calls = (
+        lambda: trained.predict(alone),
+        lambda: trained.attribute(alone, genes=["ENSG0000G0"], rows=["T0"]),
+        lambda: scget.tl.predict(alone.copy(), trained),
+    )
+    for call in calls:
+        with pytest.warns(ScgetWarning, match="only 0% of the genes") as caught:
+            call()
+        assert {w.filename for w in caught if issubclass(w.category, ScgetWarning)} == {__file__}
+
+
+@pytest.mark.parametrize("n_known", [0, 1, 2, 10, 60, 119])
+def test_a_few_regions_in_common_are_no_worse_than_none(trained, toy, n_known):
+    """Accessibility keeps its order, however few regions are those of training."""
+    atac = toy["atac"]
+    table = atac.var.assign(start=atac.var["start"] + np.where(np.arange(120) < n_known, 0, 3))
+    table.index = [f"{c}:{s}-{e}" for c, s, e in table[["chrom", "start", "end"]].itertuples(index=False)]
+    moved = MuData({"atac": AnnData(atac.X, obs=atac.obs, var=table, varm=dict(atac.varm), uns=dict(atac.uns))})
+    names = dict(zip(atac.var_names, table.index, strict=True))
+    promoters = atac.uns["peak_annotation"]
+    moved["atac"].uns["peak_annotation"] = promoters.assign(region=promoters["region"].map(names))
+    found = trained.scaling.channels(trained.table(moved))[..., 0]
+    wanted = trained.scaling.channels(trained.table(toy))[..., 0]
+    assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(found, wanted, strict=True)) > 0.98
+
+
+def test_what_came_from_zarr_is_read(trained, toy, tmp_path):
+    import mudata
+
+    toy.write_zarr(tmp_path / "toy.zarr")
+    pd.testing.assert_frame_equal(trained.predict(mudata.read_zarr(tmp_path / "toy.zarr")), trained.predict(toy))
+
+
+def test_another_modality_of_other_rows_and_a_view_are_refused_by_name(toy):
+    protein = AnnData(np.ones((4, 2), dtype=np.float32), obs=toy["rna"].obs.iloc[:4].copy())
+    with pytest.raises(InputError, match="4 of 6 rows of 'atac' and of 4 rows of 'prot' are shared|only in 'rna'"):
+        GET.setup_mudata(MuData({"atac": toy["atac"], "rna": toy["rna"], "prot": protein}))
+    with pytest.raises(InputError, match="mdata is a view"):
+        GET.setup_mudata(toy[:4])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,9 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from scget._errors import InputError, ScgetWarning, first
+from scget._errors import InputError, first, warn
 from scget.data import RegionTable, fit_scaling
+from scget.model._infer import predict_all
 
 from ._baselines import BASELINES, KNOWS_ALL_GENES, Task
 from ._metrics import METRICS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from scget.model import GET
 
+BATCH = 64  # windows predicted at a time
 MIN_ROWS = 3  # for a correlation across rows
 COLUMNS = ["split", "row", "metric", "predictor", "value", "n"]
 
@@ -73,10 +74,8 @@ def evaluate(
     held_k = ~seen_k if rows is None else np.isin(np.arange(len(table.rows)), table.row_positions(rows))
     if (held_k & seen_k).any():
         names = first(table.rows[held_k & seen_k])
-        warnings.warn(
-            f"{names} were trained on: these figures say nothing of new cell types", ScgetWarning, stacklevel=2
-        )
-    predictions = _predictions(model, mdata, table, np.flatnonzero(seen_k), baselines)
+        warn(f"{names} were trained on: these figures say nothing of new cell types")
+    predictions = _predictions(model, table, np.flatnonzero(seen_k), baselines)
     seen_g, away_g = np.isfinite(model.scaling.expression(table.genes)), _away(table, model.holdout.chroms)
     splits = {"rows": (held_k, seen_g), "chroms": (seen_k, away_g), "both": (held_k, away_g)}
     mean_g = table.expression_kg[seen_k].mean(axis=0, dtype=np.float64)
@@ -100,13 +99,11 @@ def _away(table: RegionTable, chroms: Sequence[str]) -> np.ndarray:
     return away_g
 
 
-def _predictions(
-    model: GET, mdata: MuData | None, table: RegionTable, row_k: np.ndarray, baselines: Sequence[str]
-) -> dict[str, np.ndarray]:
+def _predictions(model: GET, table: RegionTable, row_k: np.ndarray, baselines: Sequence[str]) -> dict[str, np.ndarray]:
     seen_g = np.isfinite(model.scaling.expression(table.genes))
     region_p = np.isin(table.chroms.astype(str), model.holdout.seen_chroms)[table.chrom_p]
     task = Task(table, fit_scaling(table, row_k, region_p), row_k, seen_g)
-    predictions = {"GET": model.predict(mdata).to_numpy()}
+    predictions = {"GET": predict_all(model, table, None, BATCH)[1].genes_kg}
     for name in tqdm(baselines, desc="baselines", leave=False):
         predictions[name] = BASELINES[name](task)
     return predictions

@@ -13,6 +13,7 @@ from scget._errors import InputError
 from ._table import RegionTable
 
 N_QUANTILES = 4097  # resolution 1 / 4096 of the regions, linear between
+_ENOUGH_KNOWN = 0.5  # share of the training regions, from which ranks are taken among them alone
 CHANNELS = ("accessibility", "accessibility fold over the training mean")
 
 
@@ -44,7 +45,8 @@ class Scaling:
         """Accessibility and its fold over the training mean, (k, p, 2) float32; fold 0 for a region not known."""
         at = pd.Index(self.region_p).get_indexer(table.regions.names)
         known_p = at >= 0
-        depth_free_kp = self._depth_free(table.counts_kp, known_p if known_p.any() else ~known_p)
+        enough = known_p.sum() >= _ENOUGH_KNOWN * len(self.region_p)  # too few of them would rank the others by chance
+        depth_free_kp = self._depth_free(table.counts_kp, known_p if enough else np.ones_like(known_p))
         fold_kp = np.where(known_p, depth_free_kp - self.accessibility_p[at], 0.0)
         return np.stack([depth_free_kp, fold_kp], axis=-1).astype(np.float32)
 

@@ -5,7 +5,7 @@ Everything downstream indexes positions in this order; ``order_p`` leads back to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,18 +137,18 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
         chrom_p=chrom_p,
         counts_kp=_dense(_layer(atac, setup["atac_layer"]))[:, order_p],
         motif_pm=_rows_of(atac.varm[_keys.MOTIF_SCORES], order_p),
-        motifs=np.asarray(atac.uns[_keys.MOTIF_NAMES], dtype=object),
-        motif_scan=_plain(atac.uns.get(_keys.MOTIF_SCAN, {})),
-        annotation=_plain(atac.uns.get(_keys.ANNOTATION, {})),
+        motifs=np.array([str(name) for name in atac.uns[_keys.MOTIF_NAMES]], dtype=object),  # zarr has texts of its own
+        motif_scan=plain_record(atac.uns.get(_keys.MOTIF_SCAN)),
+        annotation=plain_record(atac.uns.get(_keys.ANNOTATION)),
         genes=genes,
         promoters=_promoters(annotation, regions, genes),
         expression_kg=None if rna is None else _expression(rna, setup["rna_layer"], atac.obs_names),
     )
 
 
-def _plain(record: Any) -> dict[str, Any]:
-    """A record as plain lists, strings and numbers, as it is before it has been to disk."""
-    return {key: np.asarray(value).tolist() for key, value in record.items()}
+def plain_record(record: Any) -> dict[str, Any]:
+    """A record as plain lists, strings and numbers, as before it has been to disk; empty for what is none of ours."""
+    return {key: np.asarray(value).tolist() for key, value in record.items()} if isinstance(record, Mapping) else {}
 
 
 def _promoters(annotation: pd.DataFrame, regions: Regions, genes: np.ndarray) -> Promoters:

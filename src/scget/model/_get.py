@@ -23,7 +23,7 @@ from scget.train import ExpressionPlan, MaskedPlan
 from . import _checkpoint
 from ._fit import fit, seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
-from ._setup import check_setup, check_windows, read_table, warn_of_counts
+from ._setup import check_registrable, check_setup, check_windows, read_table
 
 
 class GET(BaseModelClass):
@@ -127,7 +127,7 @@ class GET(BaseModelClass):
         cls._create_modalities_attr_dict(modalities, args)  # refuses unknown keys
         args["setup_args"]["modalities"] = modalities
         check_setup(mdata, args["setup_args"])
-        warn_of_counts(mdata, args["setup_args"])
+        check_registrable(mdata, args["setup_args"])
         cls.register_manager(setup_manager(mdata, args))
 
     @classmethod

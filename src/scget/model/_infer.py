@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from scget._errors import InputError, ScgetWarning, first
+from scget._errors import InputError, first, warn
 from scget.data import Batch, RegionTable, Scaling, TokenSource, WindowBatches, Windows, lay_tokens, prediction_windows
 from scget.data._table import positions
 from scget.module import ExpressionNet
@@ -51,18 +50,14 @@ def prepare(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_si
         raise RuntimeError("this model has not learnt expression yet: train() or load() first")
     regions, genes = model.scaling.share_known(table)
     if regions < 0.5:
-        warnings.warn(
+        warn(
             f"only {regions:.0%} of the regions are among those of training; for the others the fold over the training "
-            "mean is taken as 0. Count fragments in the training regions for better predictions, or use pp.match_regions.",
-            ScgetWarning,
-            stacklevel=4,
+            "mean is taken as 0. Count fragments in the training regions for better predictions, or use pp.match_regions."
         )
     if genes < 0.5:
-        warnings.warn(
+        warn(
             f"only {genes:.0%} of the genes are among those of training (here {first(table.genes)}, there "
-            f"{first(model.scaling.gene_g)}); the others have no training mean. Name genes as in training.",
-            ScgetWarning,
-            stacklevel=4,
+            f"{first(model.scaling.gene_g)}); the others have no training mean. Name genes as in training."
         )
     row_k = table.row_positions(rows)
     if not len(row_k) or batch_size < 1:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mudata import MuData
 
-from scget._errors import InputError, ScgetWarning, first
+from scget._errors import InputError, first, warn
 from scget.data import RegionTable, build_table, has_expression
 from scget.data._table import positions
 from scget.pp import _checks
@@ -31,8 +30,10 @@ def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
         _checks.check_rows_counted(adata.X if layer is None else adata.layers[layer], adata.obs_names, name)
 
 
-def warn_of_counts(mdata: MuData, setup: dict[str, Any]) -> None:
-    """Warn where accessibility is no counts of fragments, at the line that called setup_mudata."""
+def check_registrable(mdata: MuData, setup: dict[str, Any]) -> None:
+    """Refuse what scvi-tools would not register; warn where accessibility is no counts of fragments."""
+    _checks.check_writable(mdata, *mdata.mod)
+    _checks.check_rows(mdata, list(mdata.mod))
     name, layer = setup["modalities"]["atac_layer"], setup["atac_layer"]
     matrix = mdata[name].X if layer is None else mdata[name].layers[layer]
     where = f"{name}.X" if layer is None else f"{name}.layers[{layer!r}]"
@@ -75,36 +76,35 @@ def _check_scan(trained: dict[str, Any], here: dict[str, Any]) -> None:
 
 
 def _warn_of_sources(model: GET, table: RegionTable) -> None:
-    """Warn where genome or annotation have other names than those of training; where both are on record."""
-    for what, key, trained, here in (
-        ("motif scores come from the genome", "genome", model.motif_scan, table.motif_scan),
-        ("promoters come from the annotation", "file", model.annotation, table.annotation),
+    """Warn where scores or promoters come from other files than those of training, or have no record beside one there."""
+    for what, trained, here, keys in (
+        ("motif scores", model.motif_scan, table.motif_scan, ("genome",)),
+        ("promoters", model.annotation, table.annotation, ("file", "flank")),
     ):
-        name, other = (str(record.get(key) or "").removesuffix(".gz") for record in (here, trained))
-        if name and other and name != other:
-            warnings.warn(
-                f"{what} {name!r}, those of training from {other!r}: another build, release or species? Regions, sequence "
-                "and promoters must be of one build. Harmless if only the file's name differs.",
-                ScgetWarning,
-                stacklevel=5,
-            )
+        if trained and not here:
+            warn(f"there is no record of how the {what} were made, so they cannot be compared with those of training.")
+        for key in keys:
+            mine, other = (str(record.get(key, "")).removesuffix(".gz") for record in (here, trained))
+            if mine and other and mine != other:
+                warn(
+                    f"{what} come from {key} {mine!r}, those of training from {other!r}: another build, release or species? "
+                    "Regions, sequence and promoters must be of one build. Harmless if only a file's name differs."
+                )
 
 
 def _warn_of_width(trained: float | None, here: float) -> None:
     """Warn where regions are much longer or shorter than those of training: a motif score is a sum over the region."""
     if trained is not None and max(trained, here) > _WIDTH_FACTOR * min(trained, here):
-        warnings.warn(
+        warn(
             f"the regions are {here:,.0f} bp long (median), the model was trained on {trained:,.0f}: motif scores and "
             "counts grow with the length, so its answers are in doubt. Give it regions like those of training, such as "
-            "scget.pp.match_regions(mdata, reference) makes.",
-            ScgetWarning,
-            stacklevel=5,
+            "scget.pp.match_regions(mdata, reference) makes."
         )
 
 
 def unlike_motifs(trained: np.ndarray, here: np.ndarray) -> str:
     """What is wrong with motif names other than those of training, as a message; empty for the same set."""
-    trained, here = (np.asarray(names).astype(str) for names in (trained, here))
+    trained, here = (np.array([str(name) for name in names]) for names in (trained, here))
     missing, extra = np.setdiff1d(trained, here), np.setdiff1d(here, trained)
     if not len(missing) and not len(extra):
         return ""

@@ -57,8 +57,8 @@ def promoters(
     None, or the changed copy. ``mdata["atac"].uns["peak_annotation"]`` is a table with one row per region, gene and
     strand: ``region`` (``chr1:100-200``), ``gene`` (as in ``rna.var_names`` where there is ``rna``, and then only
     genes found there), ``strand``, ``tss`` (0-based, the nearest one to the region's centre) and ``distance`` (bases
-    from TSS to centre; negative is upstream on the gene's strand). ``uns["annotation"]`` names the file and ``flank``. Where there is ``rna``, ``mdata["rna"].var["promoter"]``
-    says of each gene "yes", or why it has no promoter region: "not in the annotation", "on more than one chromosome",
+    from TSS to centre; negative is upstream on the gene's strand). ``uns["promoter_source"]`` names the file and
+    ``flank``. Where there is ``rna``, ``mdata["rna"].var["promoter"]`` says of each gene "yes", or why it has no promoter region: "not in the annotation", "on more than one chromosome",
     "chromosome without regions" or "no region at a TSS"; count them with ``value_counts()``.
 
     Raises

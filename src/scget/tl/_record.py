@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scget import _keys
 from scget._errors import InputError, first
 from scget._version import scget_version
+from scget.data._table import plain_record
 from scget.pp._checks import check_writable
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
     from scget.model._checkpoint import digest
 
     atac = mdata[modality(model, "atac_layer")]
-    scan = atac.uns.get(_keys.MOTIF_SCAN, {})
+    scan, source = (plain_record(atac.uns.get(key)) for key in (_keys.MOTIF_SCAN, _keys.ANNOTATION))
     record = mdata.uns.setdefault(slots.record, {})
     record["scget_version"] = scget_version()
     record["unit"] = UNIT
@@ -35,7 +36,7 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
     record["window"] = model.window
     record["motifs_sha256"] = hashlib.sha256("\n".join(map(str, model.motifs)).encode()).hexdigest()
     record["genome"] = str(scan.get("genome", "not recorded"))
-    record["annotation"] = str(atac.uns.get(_keys.ANNOTATION, {}).get("file", "not recorded"))
+    record["annotation"] = str(source.get("file", "not recorded"))
     record["holdout_obs"] = list(model.holdout.obs)
     record["holdout_chroms"] = list(model.holdout.chroms)
     return record
