@@ -419,7 +419,7 @@ CASES = [
     (31, "negative start", one("start", 0, -100), check, InputError, "1 regions start before 0, first 'chr2:-100-600'"),
     (32, "past the end", one("end", 11, 4100), scan, GenomeError, r"1 regions lie outside their chromosome, first 'chrX:3100-4100' where 'chrX' of 'genome.fa' has 4,000 bases"),
     (33, "other names of chromosomes", coordinates(lambda v: v.assign(chrom=v["chrom"].str[3:])), scan, GenomeError, "No chromosome in common: regions '2', '10', 'X'; genome 'genome.fa' 'chr2', .*Add 'chr'"),
-    (34, "one contig unknown", one("chrom", 11, "chrUn_7"), bare(scan), ScgetWarning, r"1 of 12 regions lie on 1 chromosomes that 'genome.fa' lacks \('chrUn_7'\): without sequence they have no motifs"),
+    (34, "one contig unknown", one("chrom", 11, "chrUn_7"), bare(scan), ScgetWarning, r"1 of 12 regions lie on 1 chromosomes that 'genome.fa' lacks \('chrUn_7'\): they have no motifs"),
     (35, "unsorted", same, lambda k, m: (k.trained.predict(turned(k.toy)), k.trained.predict(k.toy)), None, ""),
     (36, "duplicated regions", coordinates(lambda v: v.iloc[[0, 0, 2, 2, *range(4, 12)]].copy()), check, InputError, "2 regions occur twice, first 'chr2:100-600', 'chr2:2100-2600'"),
     (37, "overlapping", coordinates(lambda v: v.assign(end=v["end"] + np.where(np.arange(12) % 4 < 3, 600, 0))), bare(scan), ScgetWarning, "9 of 12 regions overlap one before them, first 'chr2:1100-2200' with 'chr2:100-1200': their motifs and counts count twice"),

@@ -9,7 +9,7 @@ import pytest
 from anndata import AnnData
 from mudata import MuData
 
-from scget._errors import GenomeError, InputError
+from scget._errors import GenomeError, InputError, ScgetWarning
 from scget.pp import ARCHETYPES, motif_scores_from_bed
 
 REGIONS = ["chr10:100-200", "chr2:500-600", "chr2:0-100", "chr2:600-700", "chr10:5000-5100"]
@@ -110,6 +110,16 @@ def test_own_clusters_in_own_order(tmp_path, mdata, hits):
     assert mdata["atac"].uns["motif_tfs"].empty
 
 
+def test_regions_on_chromosomes_without_hits_score_0(tmp_path, mdata, hits):
+    bed = write(tmp_path, hits[hits["chrom"] == "chr2"])
+    with pytest.warns(
+        ScgetWarning, match="2 of 5 regions lie on 1 chromosomes that 'hits.bed.gz' lacks .'chr10'.: they"
+    ):
+        motif_scores_from_bed(mdata, bed)
+    found = pd.DataFrame(mdata["atac"].varm["motif_scores"].toarray(), index=REGIONS, columns=list(ARCHETYPES))
+    np.testing.assert_allclose(found, naive(hits[hits["chrom"] == "chr2"]), rtol=1e-6)
+
+
 def test_refuses_and_leaves_the_data_alone(tmp_path, mdata, hits):
     bed = write(tmp_path, hits)
     with pytest.raises(InputError, match="has cluster 'AP1/1', which is not among the 2 `names`: 'GATA', 'CTCF'"):
@@ -117,7 +127,7 @@ def test_refuses_and_leaves_the_data_alone(tmp_path, mdata, hits):
     with pytest.raises(InputError, match="`names` holds 2 clusters, 1 of them different"):
         motif_scores_from_bed(mdata, bed, names=["GATA", "GATA"])
     ensembl = hits.assign(chrom=hits["chrom"].str[3:])
-    with pytest.raises(GenomeError, match="no hits on 2 chromosomes of the regions: 'chr10', 'chr2'; it has '10', '2'"):
+    with pytest.raises(GenomeError, match="No chromosome in common: regions 'chr.*'; hits '.*' '10', '2'"):
         motif_scores_from_bed(mdata, write(tmp_path, ensembl, "ensembl.bed"))
     for score in ("x", "nan"):
         bad = hits.assign(score=score)

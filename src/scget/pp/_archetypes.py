@@ -13,9 +13,11 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 from tqdm.auto import tqdm
 
-from scget._errors import GenomeError, InputError, first, needs_extra
+from scget._errors import InputError, first, needs_extra
 from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES, MOTIF_TF_COLUMNS, MOTIF_TFS
 from scget.pp._checks import check_writable, get_modality
+from scget.pp._genome_checks import check_shared, tell_of_lost
+from scget.pp._region_warnings import warn_of_regions
 from scget.pp._regions import Regions, regions_of, sort_order
 from scget.pp._tf_names import tf_names
 
@@ -80,7 +82,7 @@ def motif_scores_from_bed(
     InputError
         If the file has a cluster that ``names`` lacks, too few columns, or a score that is no number.
     GenomeError
-        If the file has no hits on a chromosome of the regions.
+        If the file has none of the chromosomes of the regions. Regions on those that it lacks have no motifs.
     FileNotFoundError
         If the file or its index is missing.
     ImportError
@@ -98,6 +100,7 @@ def motif_scores_from_bed(
     columns = {str(name): i for i, name in enumerate(names)}
     if len(columns) != len(names) or not columns:
         raise InputError(f"`names` holds {len(names)} clusters, {len(columns)} of them different; give each once.")
+    warn_of_regions(mdata.mod[ATAC], regions)
     with _open(bed) as hits:
         scores, seen = _sum_hits(hits, regions, columns, fspath(bed))
     mdata = mdata.copy() if copy else mdata
@@ -131,15 +134,14 @@ def _sum_hits(
     hits: Any, regions: Regions, columns: dict[str, int], bed: str
 ) -> tuple[csr_matrix, set[tuple[str, str]]]:
     """Regions x clusters, and the (cluster, motif) of all hits."""
-    missing = sorted(set(regions.chrom.tolist()) - set(hits.contigs))
-    if missing:
-        raise GenomeError(
-            f"'{bed}' has no hits on {len(missing)} chromosomes of the regions: {first(missing)}; it has "
-            f"{first(hits.contigs)}. Give hits of the same genome, or drop these regions."
-        )
+    there, name = list(hits.contigs), PurePosixPath(bed).name
+    known = np.isin(regions.chrom.astype(str), there)
+    check_shared(name, "hits", regions, known, there)
+    tell_of_lost(name, regions, known, there, stacklevel=4)
     seen: set[tuple[str, str]] = set()
     rows: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, int), np.empty(0))] * len(regions)
-    for i in tqdm(sort_order(regions).tolist(), desc="Reading motif hits", unit="region", leave=False):
+    order_p = sort_order(regions)
+    for i in tqdm(order_p[known[order_p]].tolist(), desc="Reading motif hits", unit="region", leave=False):
         total: dict[int, float] = {}
         for column, score in _hits(hits, regions, i, columns, bed, seen):
             total[column] = total.get(column, 0.0) + score

@@ -43,12 +43,7 @@ def check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> np.ndarr
     """
     length_p = np.array([lengths.get(chrom, -1) for chrom in regions.chrom], dtype=np.int64)
     known = length_p >= 0
-    missing = list(dict.fromkeys(regions.chrom[~known]))
-    if not known.any():
-        raise GenomeError(
-            f"No chromosome in common: regions {first(missing)}; genome '{path.name}' {first(list(lengths))}. "
-            f"Regions and genome must name chromosomes alike.{naming_hint(missing, lengths)}"
-        )
+    check_shared(path.name, "genome", regions, known, list(lengths))
     past = np.flatnonzero(known & ((regions.start < 0) | (regions.end > length_p)))
     if len(past):
         i = past[0]
@@ -57,21 +52,33 @@ def check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> np.ndarr
             f"of '{path.name}' has {length_p[i]:,} bases. Give the genome build the regions were called on, or cut the "
             "regions if only a few stand over the edge."
         )
-    if missing:
-        n = len(regions) - int(known.sum())
-        what = (
-            f"{n:,} of {len(regions):,} regions lie on {len(missing):,} chromosomes that '{path.name}' lacks "
-            f"({first(missing)}): without sequence they have no motifs."
-        )
-        if n > _MANY_LOST * len(regions):
-            warnings.warn(
-                f"{what} Drop these regions, or give a genome that holds them.{naming_hint(missing, lengths)}",
-                ScgetWarning,
-                stacklevel=4,
-            )
-        else:
-            _log.info(what)
+    tell_of_lost(path.name, regions, known, list(lengths), stacklevel=5)
     return known
+
+
+def check_shared(name: str, what: str, regions: Regions, known: np.ndarray, there: list[str]) -> None:
+    """Refuse regions of which none is on a chromosome of the file ``name``, which has the chromosomes ``there``."""
+    if not known.any():
+        missing = list(dict.fromkeys(regions.chrom))
+        raise GenomeError(
+            f"No chromosome in common: regions {first(missing)}; {what} '{name}' {first(there)}. "
+            f"Regions and {what} must name chromosomes alike.{naming_hint(missing, there)}"
+        )
+
+
+def tell_of_lost(name: str, regions: Regions, known: np.ndarray, there: list[str], *, stacklevel: int) -> None:
+    """Log regions on chromosomes that the file ``name`` lacks, or warn where they are many."""
+    n = len(regions) - int(known.sum())
+    missing = list(dict.fromkeys(regions.chrom[~known]))
+    text = (
+        f"{n:,} of {len(regions):,} regions lie on {len(missing):,} chromosomes that '{name}' lacks ({first(missing)}): "
+        "they have no motifs."
+    )
+    if n > _MANY_LOST * len(regions):
+        advice = f"Drop these regions, or give a file that holds them.{naming_hint(missing, there)}"
+        warnings.warn(f"{text} {advice}", ScgetWarning, stacklevel=stacklevel)
+    elif n:
+        _log.info(text)
 
 
 def check_bases(path: Path, codes: np.ndarray, offsets: np.ndarray, known: np.ndarray) -> None:
