@@ -64,9 +64,11 @@ def finetune(
 
     Examples
     --------
-    >>> model = scget.model.GET.load("my_get", mdata=pb)  # doctest: +SKIP
-    >>> model.finetune(10, how="lora", validation_chroms=["chr2"])  # doctest: +SKIP
-    {'how': 'lora', 'kept': 'end', 'start': 0.91, 'end': 0.47}
+    >>> scget.model.GET.setup_mudata(pb)
+    >>> model = scget.model.GET(pb, width=16, n_layers=1, n_heads=2, window=32)
+    >>> model.pretrain(1, enable_progress_bar=False)
+    >>> model.finetune(1, how="lora", rank=2, enable_progress_bar=False)
+    {'how': 'lora', 'kept': 'end', 'start': None, 'end': None}
     """
     net, guard, was_trained = self.module, KeepBetter(), self.is_trained_
     names = _check(self, how, rank, alpha, layers)
