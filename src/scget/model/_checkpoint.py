@@ -107,6 +107,7 @@ def describe(model: GET) -> dict[str, Any]:
         "n_motifs": model.config.n_motifs,
         "trained": model.is_trained_,
         "holdout": None if model.holdout is None else model.holdout.asdict(),
+        "finetuned": model.finetuned,
         "history": {name: [float(x) for x in table[name]] for name, table in history.items()},
     }
 
@@ -114,6 +115,10 @@ def describe(model: GET) -> dict[str, Any]:
 def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
     """The model that was saved in ``folder``, attached to ``mdata`` or to no data."""
     state, scaling, description = read(folder)
+    if "adapters" in description:
+        raise CheckpointError(
+            f"{folder} holds adapters alone: load their base, then model.load_adapters({str(folder)!r})"
+        )
     try:
         setup, init = description["setup"], description["init"]
         n_motifs = int(description["n_motifs"])
@@ -122,15 +127,8 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
             model = cls(mdata, **init)
         else:
             model = cls(registry=_registry(cls.__name__, setup, n_motifs), **init)
-        model.holdout = None if description["holdout"] is None else HoldOut(**description["holdout"])
-        model.motifs = None if description["motifs"] is None else np.array(description["motifs"], dtype=object)
-        model.motif_scan = dict(description["motif_scan"])
-        model.annotation = dict(description.get("annotation", {}))  # not on record in the first models of this format
-        width = description.get("region_width")  # nor this
-        model.region_width = None if width is None else float(width)
-        model.is_trained_ = bool(description["trained"])
-        model.history_ = {name: pd.DataFrame({name: values}) for name, values in description["history"].items()}
-    except InputError:  # of the data, not of the file
+        take_record(model, description, scaling)
+    except (InputError, CheckpointError):  # of the data, not of the file; or clear already
         raise
     except (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError) as error:
         raise CheckpointError(f"{folder / DESCRIPTION} is not as save() writes it ({error!r})") from error
@@ -138,11 +136,28 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
         difference = unlike_motifs(model.motifs, mdata[setup["modalities"]["atac_layer"]].uns[MOTIF_NAMES])
         if difference:
             raise CheckpointError(difference)
-    if model.is_trained_ and (scaling is None or model.motifs is None or model.holdout is None):
-        raise CheckpointError(f"{folder} is said to be trained, but lacks its fitted scales, motifs or hold-outs")
     load_state(model.module, state)
-    model.scaling = scaling
     return model
+
+
+def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None) -> None:
+    """Give ``model`` all that was learnt but the weights; nothing is changed where a part is missing."""
+    holdout, motifs, width = description["holdout"], description["motifs"], description.get("region_width")
+    record = {
+        "scaling": scaling,
+        "holdout": None if holdout is None else HoldOut(**holdout),
+        "motifs": None if motifs is None else np.array(motifs, dtype=object),
+        "motif_scan": dict(description["motif_scan"]),
+        "annotation": dict(description.get("annotation", {})),  # this and the next two came after the first models
+        "region_width": None if width is None else float(width),
+        "finetuned": dict(description.get("finetuned", {})),
+        "is_trained_": bool(description["trained"]),
+        "history_": {name: pd.DataFrame({name: values}) for name, values in description["history"].items()},
+    }
+    if record["is_trained_"] and (scaling is None or record["motifs"] is None or record["holdout"] is None):
+        raise CheckpointError("a model said to be trained lacks its fitted scales, motifs or hold-outs")
+    for name, value in record.items():
+        setattr(model, name, value)
 
 
 def _registry(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]:
@@ -154,18 +169,22 @@ def _registry(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]
 
 def load_state(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
     """Fill ``module``, strict in names and shapes."""
-    own = module.state_dict()
+    check_shapes(state, {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()})
+    module.load_state_dict(state)
+
+
+def check_shapes(state: dict[str, Tensor], own: dict[str, tuple[int, ...]]) -> None:
+    """Refuse tensors that are not those of ``own`` by name and shape."""
     missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     if missing or extra:
         raise CheckpointError(
             f"{len(missing)} tensors missing ({first(missing, 5)}), {len(extra)} unexpected ({first(extra, 5)})"
         )
-    wrong = [n for n in own if own[n].shape != state[n].shape]
+    wrong = [n for n in own if own[n] != tuple(state[n].shape)]
     if wrong:
         raise CheckpointError(
             f"{len(wrong)} tensors of another shape, first {wrong[0]}: {tuple(state[wrong[0]].shape)}"
         )
-    module.load_state_dict(state)
 
 
 def digest(state: dict[str, Tensor]) -> str:

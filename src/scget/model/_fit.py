@@ -22,6 +22,7 @@ from scget.data import (
     lay_tokens,
     training_windows,
 )
+from scget.module import _lora
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -55,6 +56,7 @@ def fit(
     max_epochs: int,
     *,
     supervised: bool,
+    adapted: bool = False,
     holdout_obs: Sequence[str] | None = None,
     holdout_chroms: Sequence[str] | None = None,
     validation_chroms: Sequence[str] = (),
@@ -64,6 +66,8 @@ def fit(
     **trainer_kwargs: Any,
 ) -> None:
     """Train ``model.module`` in place with ``make_plan(source, **plan_kwargs)``; arguments as ``GET.train``."""
+    if _lora.adapters(model.module) and not adapted:
+        raise InputError("LoRA adapters are on this network: merge_lora() first, or go on with finetune(how='lora')")
     table = model.table()
     _check_possible(table, supervised, early_stopping, validation_chroms, (max_epochs, batch_size))
     row_k, region_p, holdout = split(table, holdout_obs, holdout_chroms, model.holdout)
@@ -162,10 +166,11 @@ def split(
     """Rows (positions) and regions (flags) to train on, and the record of it.
 
     ``before`` is what an earlier training of the same network held out: it is taken over where ``obs`` or ``chroms``
-    is None, and nothing it saw may be held out now.
+    is None, as far as these data have it, and nothing it saw may be held out now.
     """
-    obs = _names(holdout_obs=obs if obs is not None else before.obs if before else [])
-    chroms = _names(holdout_chroms=chroms if chroms is not None else before.chroms if before else [])
+    taken_over = before or HoldOut([], [], [], [])
+    obs = _names(holdout_obs=_those_in(table.rows, taken_over.obs) if obs is None else obs)
+    chroms = _names(holdout_chroms=_those_in(table.chroms, taken_over.chroms) if chroms is None else chroms)
     held_k = table.row_positions(obs)
     row_k = np.setdiff1d(np.arange(len(table.rows)), held_k)
     row_k = row_k[np.argsort(table.rows[row_k].astype(str))]  # so that the order of rows does not matter
@@ -195,6 +200,10 @@ def merge(before: HoldOut | None, now: HoldOut) -> HoldOut:
     held_obs = [n for n in dict.fromkeys([*before.obs, *now.obs]) if n not in seen_obs]
     held_chroms = [n for n in dict.fromkeys([*before.chroms, *now.chroms]) if n not in seen_chroms]
     return HoldOut(held_obs, held_chroms, seen_obs, seen_chroms)
+
+
+def _those_in(known: np.ndarray, names: list[str]) -> list[str]:
+    return [n for n in names if n in set(map(str, known))]
 
 
 def _names(**argument: Sequence[str]) -> list[str]:

@@ -17,10 +17,10 @@ from scvi.model.base import BaseModelClass
 from scget._errors import InputError
 from scget.data import Closed, RegionTable, default_modalities, setup_manager
 from scget.data._scaling import CHANNELS
-from scget.module import ExpressionNet, GETConfig, MaskedNet
+from scget.module import ExpressionNet, GETConfig, MaskedNet, _lora
 from scget.train import ExpressionPlan, MaskedPlan
 
-from . import _checkpoint
+from . import _checkpoint, _finetune
 from ._fit import fit, seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
 from ._setup import check_registrable, check_setup, check_windows, read_table
@@ -92,6 +92,7 @@ class GET(BaseModelClass):
         self.motif_scan: dict[str, Any] = {}  # how they were scored
         self.annotation: dict[str, Any] = {}  # where the promoters came from
         self.region_width: float | None = None  # median of the regions trained on, bp
+        self.finetuned: dict[str, Any] = {}  # what the last finetune() returned
         with seeded(seed):
             self.module = ExpressionNet(self.config).eval()
         self.init_params_ = self._get_init_params(locals())
@@ -189,7 +190,7 @@ class GET(BaseModelClass):
         batch_size
             Windows per step.
         accelerator, devices, early_stopping, plan_kwargs, **trainer_kwargs
-            As in scvi-tools; ``plan_kwargs`` takes ``lr``, ``weight_decay``, ``warmup``.
+            As in scvi-tools; ``plan_kwargs`` takes ``lr``, ``weight_decay``, ``warmup``, ``layer_decay``.
 
         Raises
         ------
@@ -200,6 +201,11 @@ class GET(BaseModelClass):
         """
         chosen = {k: v for k, v in locals().items() if k not in ("self", "max_epochs", "trainer_kwargs")}
         fit(self, partial(ExpressionPlan, self.module), max_epochs, supervised=True, **chosen, **trainer_kwargs)
+
+    finetune = _finetune.finetune
+    merge_lora = _finetune.merge_lora
+    save_adapters = _finetune.save_adapters
+    load_adapters = _finetune.load_adapters
 
     def predict(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
@@ -252,7 +258,7 @@ class GET(BaseModelClass):
         return attribute_genes(self, self.table(mdata), genes, rows, batch_size=batch_size, top=top)
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model as a folder: ``weights.safetensors`` and ``model.json``, whole or not at all.
+        """Write the model, adapters folded in: ``weights.safetensors`` and ``model.json``, whole or not at all.
 
         Parameters
         ----------
@@ -261,7 +267,7 @@ class GET(BaseModelClass):
         overwrite
             Replace a folder that is there.
         """
-        state = self.module.state_dict()
+        state = _lora.merged_state(self.module)
         _checkpoint.write(Path(dir_path), state, self.scaling, _checkpoint.describe(self), overwrite=overwrite)
 
     @classmethod

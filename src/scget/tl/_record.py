@@ -23,13 +23,14 @@ UNIT = "log10(CPM + 1)"
 def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any]:
     """Note version, weights, window, hold-outs, motif set and genome in ``mdata.uns``; other entries stay."""
     from scget.model._checkpoint import digest
+    from scget.module._lora import merged_state
 
     atac = mdata[modality(model, "atac_layer")]
     scan, source = (plain_record(atac.uns.get(key)) for key in (_keys.MOTIF_SCAN, _keys.ANNOTATION))
     record = mdata.uns.setdefault(slots.record, {})
     record["scget_version"] = scget_version()
     record["unit"] = UNIT
-    name = digest(model.module.state_dict())
+    name = digest(merged_state(model.module))
     if record.get("model", name) != name:
         record.pop("links", None)  # of another model
     record["model"] = name

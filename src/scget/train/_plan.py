@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as lightning
 import torch
 from torch import Tensor, nn
 
-from scget._errors import TrainingError
+from scget._errors import InputError, TrainingError
 from scget.data import Batch, TokenSource
 from scget.module import ExpressionNet, MaskedNet, deviation_loss, masked_region_loss, poisson_loss
 
@@ -27,6 +29,8 @@ class _Plan(lightning.LightningModule):
         Of AdamW; biases, norms and tokens do not decay.
     warmup
         Share of all steps over which the rate rises from 0.
+    layer_decay
+        Factor on the rate per layer, from the head (1) down to the embedding; see :func:`depth_from_top`.
     """
 
     def __init__(
@@ -37,10 +41,13 @@ class _Plan(lightning.LightningModule):
         lr: float = 1e-3,
         weight_decay: float = 0.05,
         warmup: float = 0.1,
+        layer_decay: float | None = None,
     ) -> None:
         super().__init__()
+        if layer_decay is not None and not 0 < layer_decay <= 1:
+            raise InputError(f"layer_decay={layer_decay}; a factor above 0 and at most 1 is needed, or None")
         self.module, self.source = module, source
-        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
+        self.lr, self.weight_decay, self.warmup, self.layer_decay = lr, weight_decay, warmup, layer_decay
 
     def loss(self, batch: Batch) -> Tensor:
         """One number to lower."""
@@ -71,15 +78,31 @@ class _Plan(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, and a rate set anew at every step."""
-        named = [(n, p) for n, p in self.module.named_parameters() if p.requires_grad]
-        decays = [p for n, p in named if p.ndim > 1 and not n.endswith("token")]
-        rests = [p for n, p in named if p.ndim <= 1 or n.endswith("token")]
-        groups = [{"params": decays, "weight_decay": self.weight_decay}, {"params": rests, "weight_decay": 0.0}]
-        optimiser = torch.optim.AdamW(groups, lr=self.lr)
+        optimiser = torch.optim.AdamW(self._groups(), lr=self.lr)
         total = int(self.trainer.estimated_stepping_batches)
         rising = max(round(self.warmup * total), 1)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, rising, total))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """What learns, by rate and weight decay; the schedule multiplies each group's own rate."""
+        named = dict(self.module.named_parameters())
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for (name, parameter), depth in zip(named.items(), depth_from_top([*named]), strict=True):
+            if not parameter.requires_grad:
+                continue
+            decay = self.weight_decay if parameter.ndim > 1 and not name.endswith("token") else 0.0
+            rate = self.lr if self.layer_decay is None else self.lr * self.layer_decay**depth
+            groups.setdefault((rate, decay), []).append(parameter)
+        return [{"params": params, "lr": rate, "weight_decay": decay} for (rate, decay), params in groups.items()]
+
+
+def depth_from_top(names: Sequence[str]) -> list[int]:
+    """How deep each parameter lies: head and last norm 0, the last block 1, ..., embedding and tokens below the first."""
+    found = [re.search(r"encoder\.blocks\.(\d+)\.", name) for name in names]
+    n_layers = max((int(at[1]) + 1 for at in found if at), default=0)
+    lowest = ["region_embed." in name or name.endswith("_token") for name in names]
+    return [n_layers - int(at[1]) if at else (n_layers + 1) * low for at, low in zip(found, lowest, strict=True)]
 
 
 def rate_at(step: int, rising: int, total: int) -> float:
