@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scget._errors import CheckpointError, InputError, ScgetWarning, first
+from scget._errors import CheckpointError, InputError, first, warn
 from scget.module import _lora
 from scget.train import ExpressionPlan, KeepBetter
 
@@ -93,7 +92,10 @@ def finetune(
     self.finetuned = {"how": how, "kept": guard.kept, "start": guard.start, "end": guard.end}
     if guard.kept == "start":
         self.is_trained_ = was_trained  # a head that never learnt predicts nothing
-        _warn_of_no_gain(guard)
+        warn(
+            f"fine-tuning did not help: validation loss {guard.start:.4g} before, {guard.end:.4g} after; the weights from "
+            "before are kept. Try a lower plan_kwargs={'lr': ...} or fewer epochs."
+        )
     return dict(self.finetuned)
 
 
@@ -165,16 +167,6 @@ def load_adapters(self: GET, dir_path: str | Path) -> None:
     _lora.take_off(self.module, merge=False)
     _lora.add(self.module, names, rank=rank, alpha=alpha)
     self.module.load_state_dict(state, strict=False)  # names and shapes were checked
-
-
-def _warn_of_no_gain(guard: KeepBetter) -> None:
-    """At the line that called finetune."""
-    warnings.warn(
-        f"fine-tuning did not help: validation loss {guard.start:.4g} before, {guard.end:.4g} after; the weights from "
-        "before are kept. Try a lower plan_kwargs={'lr': ...} or fewer epochs.",
-        ScgetWarning,
-        stacklevel=3,
-    )
 
 
 def _adapters(model: GET) -> dict[str, _lora.Adapter]:

@@ -33,9 +33,9 @@ class KeepBetter(lightning.Callback):
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
         """Put the first weights back unless the last are better."""
         self.end = validation_loss(trainer, pl_module)
-        if (
-            self.start is not None and self.end is not None and not self.end < self.start
-        ):  # a loss that is no number is not better
+        if self.start is None or self.end is None:
+            return
+        if not self.end < self.start:  # a loss that is no number is not better
             pl_module.module.load_state_dict(self._weights)
             self.kept = "start"
         self._weights = {}
