@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from Bio import bgzf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mudata import MuData, read_h5mu
@@ -317,6 +318,16 @@ def test_files_that_are_not_whole_are_refused(tmp_path, small):
         pp.count_fragments(tmp_path / "c.tsv.gz", as_table(regions))
     renamed = small.rename(small.with_name("packed.tsv"))  # gzip under another name
     assert pp.count_fragments(renamed, ["chr1:100-200"]).X.sum() == 3
+
+
+def test_packed_by_bgzip_and_cut_between_two_blocks_is_refused(tmp_path):
+    path = tmp_path / "fragments.tsv.gz"
+    with bgzf.BgzfWriter(path) as file:
+        file.write(b"chr1\t100\t200\tA-1\t1\n")
+    assert pp.count_fragments(path, ["chr1:0-300"]).X.sum() == 1
+    path.write_bytes(path.read_bytes()[:-28])
+    with pytest.raises(InputError, match="fragments.tsv.gz' is not whole: the block that ends"):
+        pp.count_fragments(path, ["chr1:0-300"])
 
 
 def test_other_chromosomes_are_refused(small):

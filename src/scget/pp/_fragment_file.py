@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from scget._errors import InputError
+from scget.pp._bgzip import check_whole
 
 _BLOCK = 1 << 25  # bytes of text read in one go: about 700,000 fragments
 _DTYPES = {"chrom": "category", "start": np.int64, "end": np.int64, "barcode": "category"}
@@ -64,6 +65,7 @@ def _read_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
         raw.seek(0)
         if size and not zipped and path.suffix.lower() in (".gz", ".bgz"):
             raise InputError(f"'{path.name}' is no gzip file in spite of its name. Compress or rename it.")
+        check_whole(path)
         handle = gzip.GzipFile(fileobj=raw) if zipped else raw
         while block := _whole_lines(handle, path):
             yield line, block
