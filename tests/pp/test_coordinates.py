@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -108,7 +109,7 @@ def grid(start, step, size, n=12):
         (grid(107, 1313, 500), ""),
         (
             grid(107, 1313, 501),
-            "all regions are 501 bp long, as those of ArchR (1-based) and of SnapATAC2 (0-based, no change needed)",
+            "all regions are 501 bp long, as those of SnapATAC2 (0-based: nothing to do) and of ArchR",
         ),
         (grid(0, 5000, 5000), ""),
         (grid(107, 1313, 499, n=9), ""),  # too few
@@ -136,6 +137,26 @@ def test_the_width_of_granges_tells(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_regions(mdata["atac"], regions_in(mdata["atac"].var))
+
+
+def test_regions_of_archr_are_shifted_once_and_then_nothing_is_said(tmp_path):
+    table = pd.DataFrame({"seqnames": "chr1", "start": np.arange(12) * 1000 + 737, "peakType": "Distal"})
+    table["end"] = table["start"] + 500  # 1-based with the end: 501 bases
+    table.index = "peak" + table.index.astype(str)
+    mdata = MuData({"atac": AnnData(csr_matrix((1, 12), dtype=np.float32), var=table)})
+    with pytest.warns(ScgetWarning, match="all regions are 500 bp long and var has ArchR's 'peakType': 1-based"):
+        warn_of_regions(mdata["atac"], regions_in(mdata["atac"].var))
+    scget.pp.sort_regions(mdata, one_based=True)
+    mdata.write(tmp_path / "shifted.h5mu")
+    for shifted in (mdata, mudata.read(tmp_path / "shifted.h5mu")):
+        regions = regions_in(shifted["atac"].var)
+        assert set(regions.end - regions.start) == {501}
+        warn_of_regions(shifted["atac"], regions)  # silent, as warnings are errors here
+        with pytest.raises(InputError, match="shifted already, as atac.uns.'one_based'. tells. Leave out one_based"):
+            scget.pp.sort_regions(shifted, one_based=True)
+        np.testing.assert_array_equal(shifted["atac"].var["start"], table["start"] - 1)
+    plain = table.drop(columns="peakType")
+    assert one_based_sign(plain, regions_in(plain)) == ""  # 500 bp alone is common
 
 
 def test_real_regions_give_no_warning(shared_data):

@@ -35,7 +35,8 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
         Holds ``atac`` with coordinates in ``var`` or in ``var_names``.
     one_based
         The coordinates are 1-based and include their end, as those of ArchR and of R's GRanges: all starts are lowered by
-        one, and names that are coordinates are rewritten. Once only; before motif scores and promoters are made. (ArchR's
+        one, names that are coordinates are rewritten, and ``atac.uns["one_based"]`` is False from then on, so that this
+        is done once only; before motif scores and promoters are made. (ArchR's
         regions of 501 bp seem to be 500 bp long if read as 0-based.)
     copy
         Return a sorted copy instead of changing ``mdata``.
@@ -48,7 +49,7 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
     ------
     InputError
         If the regions cannot be read (see the message), ``mdata`` is a view or backed, or with ``one_based`` if a region
-        starts at 0 or motif scores or promoters are there already.
+        starts at 0, the shift is done already, or motif scores or promoters are there already.
 
     Examples
     --------
@@ -59,7 +60,7 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
     atac = get_modality(mdata, keys.ATAC, "accessibility")
     regions = regions_of(atac, one_based=one_based)
     if one_based:
-        _check_nothing_made(atac)
+        _check_may_shift(atac)
     if not copy:
         check_writable(mdata, keys.ATAC)
     mdata = mdata.copy() if copy else mdata
@@ -67,6 +68,7 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
     order = sort_order(regions)
     if one_based:
         _write(atac, regions)
+        atac.uns[keys.ONE_BASED] = False
     moved = not np.array_equal(order, np.arange(len(order)))
     if moved:
         atac._inplace_subset_var(order)
@@ -169,8 +171,13 @@ def ensembl_name(chrom: str) -> str:
     return bare if _CHROMOSOME.fullmatch(bare) else chrom
 
 
-def _check_nothing_made(atac: AnnData) -> None:
-    """Refuse to shift regions whose sequence or genes have been looked up at the old place."""
+def _check_may_shift(atac: AnnData) -> None:
+    """Refuse to shift regions that have been shifted, or whose sequence or genes have been looked up at the old place."""
+    if keys.ONE_BASED in atac.uns:
+        raise InputError(
+            f"the coordinates have been shifted already, as atac.uns[{keys.ONE_BASED!r}] tells. Leave out one_based=True, or "
+            f"del mdata['atac'].uns[{keys.ONE_BASED!r}] if the regions have been replaced by 1-based ones since."
+        )
     made = [f"atac.varm[{keys.MOTIF_SCORES!r}]"] if keys.MOTIF_SCORES in atac.varm else []
     made += [f"atac.uns[{keys.PEAK_ANNOTATION!r}]"] if keys.PEAK_ANNOTATION in atac.uns else []
     if made:

@@ -27,6 +27,7 @@ _OF_REGIONS = (
     keys.MOTIF_TFS,
     keys.PEAK_ANNOTATION,
     keys.ANNOTATION,
+    keys.ONE_BASED,
 )  # in uns; tied to the set of regions
 _FEW = 0.5  # share of regions or of counts, below which much of the data is lost
 
