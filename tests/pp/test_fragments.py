@@ -320,6 +320,12 @@ def test_files_that_are_not_whole_are_refused(tmp_path, small):
     assert pp.count_fragments(renamed, ["chr1:100-200"]).X.sum() == 3
 
 
+def test_byte_order_mark_is_no_part_of_a_chromosome(tmp_path):
+    path = tmp_path / "fragments.tsv"
+    path.write_text("\ufeffchr1\t100\t200\tA-1\t1\nchr1\t150\t200\tA-1\t1\n", encoding="utf-8")
+    assert pp.count_fragments(path, ["chr1:0-300"]).X.sum() == 2
+
+
 def test_packed_by_bgzip_and_cut_between_two_blocks_is_refused(tmp_path):
     path = tmp_path / "fragments.tsv.gz"
     with bgzf.BgzfWriter(path) as file:

@@ -46,6 +46,7 @@ TRANSFAC_JASPAR = (
         (TRANSFAC, "transfac", "M00001", ["ARNT"]),
         (TRANSFAC_JASPAR, "transfac", "MA0004.1", ["ARNT"]),
         (JASPAR.replace("\n", "\r\n"), "jaspar", "MA0004.1", ["ARNT"]),
+        ("\ufeff" + JASPAR, "jaspar", "MA0004.1", ["ARNT"]),
     ],
 )
 def test_formats_give_the_same_motif(tmp_path, text, format, name, tfs, packed):

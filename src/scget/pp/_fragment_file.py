@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -68,7 +69,7 @@ def _read_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
         check_whole(path)
         handle = gzip.GzipFile(fileobj=raw) if zipped else raw
         while block := _whole_lines(handle, path):
-            yield line, block
+            yield line, block.removeprefix(codecs.BOM_UTF8) if line == 1 else block
             line += block.count(b"\n")
             bar.update(raw.tell() - bar.n)
 

@@ -37,7 +37,7 @@ def read_records(path: str | PathLike[str], format: str | None = None) -> list[R
         raise FileNotFoundError(f"No motif file at '{path}'. Give the path of a MEME, JASPAR, PFM or TRANSFAC file.")
     data = Path(path).read_bytes()
     try:
-        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", "replace").splitlines()
+        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig", "replace").splitlines()
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"'{path}' is not a whole gzip file ({error}). Copy it again.") from error
     format = format or _guess(lines, path)
