@@ -57,8 +57,8 @@ def motif_scores(
         A set of motifs such as ``scget.datasets.motifs("hocomoco_v12")``, the path of a file that :func:`read_motifs`
         reads, or a mapping from name to a ``(width, 4)`` matrix of probabilities of A, C, G, T.
     clusters
-        Cluster of each motif: a mapping, a table whose first two columns are motif and cluster, or the path of such a
-        table, tab-separated without a header; :func:`cluster_motifs` makes one. Without it the set's own clusters are taken, if
+        Cluster of each motif: a mapping, a table with columns ``motif`` and ``cluster`` (else the first two count), or the
+        path of such a table, tab-separated, with or without a header; :func:`cluster_motifs` makes one. Without it the set's own clusters are taken, if
         it has any; else each motif is its own cluster.
     pvalue
         Probability that background sequence reaches a motif's threshold at one position of one strand.
