@@ -68,6 +68,31 @@ def test_renaming_that_makes_no_sense_is_refused(cells, to, message):
     pd.testing.assert_frame_equal(cells["atac"].var, before)
 
 
+def test_an_unreadable_table_of_promoters_and_nameless_chromosomes_change_nothing(cells):
+    before = cells["atac"].var.copy()
+    for nothing in (None, "", np.nan):
+        with pytest.raises(InputError, match="the mapping has no new name for 'chr2'"):
+            scget.pp.rename_chromosomes(cells, {"chr2": nothing, "chr10": "10"})
+    cells["atac"].uns["peak_annotation"].loc["0", "region"] = "somewhere"
+    with pytest.raises(InputError, match="'somewhere'"):
+        scget.pp.rename_chromosomes(cells, "ensembl")
+    pd.testing.assert_frame_equal(cells["atac"].var, before)
+
+
+def test_all_columns_that_hold_coordinates_are_rewritten():
+    names = ["chr1:100-200", "chr2:5-9"]
+    mdata = regions_mdata(["a", "b"], interval=names, peak_chr=["chr1", "chr2"], peak_start=[100.0, 5], peak_end=[200, 9],
+                          note=names)  # fmt: skip
+    var = mdata["atac"].var
+    scget.pp.rename_chromosomes(mdata, "ensembl")
+    assert var["interval"].tolist() == ["1:100-200", "2:5-9"] and var["note"].tolist() == names
+    assert var["peak_chr"].tolist() == var["chrom"].tolist() == ["1", "2"]
+    scget.pp.sort_regions(mdata, one_based=True)
+    var = mdata["atac"].var
+    assert var["interval"].tolist() == ["1:99-200", "2:4-9"]
+    assert var["peak_start"].tolist() == var["start"].tolist() == [99, 4]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
