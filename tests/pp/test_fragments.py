@@ -142,7 +142,7 @@ def test_regions_of_any_kind(tmp_path, small):
     bed.write_text("# made by hand\nchr1\t100\t200\tpeak 1\nchr1\t240\t250\tpeak 2\n")
     atac = AnnData(csr_matrix((2, 2)), obs=pd.DataFrame(index=["AAAC-1", "CCCA-1"]), var=pd.DataFrame(index=names))
     mdata = MuData({"atac": atac})
-    for regions in (names, pd.Index(names), table, bed, str(bed), atac, mdata):
+    for regions in (names, pd.Index(names), table, pd.DataFrame(index=names), bed, str(bed), atac, mdata):
         for barcodes in (None, atac, mdata):
             counts = pp.count_fragments(small, regions, barcodes=barcodes)
             assert counts.to_df().astype(int).to_numpy().tolist() == [[2, 0], [1, 1]]
@@ -279,6 +279,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
         (["chr1\t1.5\t8\tA"], r"first line 2: .*\(start is not a whole number\)"),
         (["chr1\t1\t\tA"], r"first line 2: .*\(end is not a whole number\)"),
         (["chr1\t1\t99999999999999999999\tA"], r"first line 2: .*\(end is not a whole number\)"),
+        (["chr1\t1\t4611686018427387904\tA"], r"first line 2: .*\(end is not a whole number\)"),
         (["chr1\t1\t5\t\t1"], r"first line 2: .*\(no barcode\)"),
         (["\t1\t5\tA\t1"], r"first line 2: .*\(no chromosome\)"),
     ],

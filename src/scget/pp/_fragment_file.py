@@ -22,6 +22,7 @@ _BLOCK = 1 << 25  # bytes of text read in one go: about 700,000 fragments
 _DTYPES = {"chrom": "category", "start": np.int64, "end": np.int64, "barcode": "category"}
 _COMMENT = re.compile(rb"^#.*$", re.MULTILINE)
 _WHOLE = re.compile(rb"\s*[+-]?[0-9]{1,18}\s*")  # fits into int64
+_FAR = 10**18  # bases; what _WHOLE reads is below
 _NEEDED = "Needed are tab-separated chrom, start, end and barcode, 0-based half-open."
 
 
@@ -92,7 +93,12 @@ def _parse(text: bytes, line: int, path: Path) -> pd.DataFrame:
     except (ValueError, OverflowError) as error:  # pandas' ParserError is a ValueError
         raise _fault(text, line, path, str(error)) from error
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
-    if (start < 0).any() or (start >= end).any() or any("" in table[c].cat.categories for c in ("chrom", "barcode")):
+    if (
+        (start < 0).any()
+        or (start >= end).any()
+        or (end >= _FAR).any()
+        or any("" in table[c].cat.categories for c in ("chrom", "barcode"))
+    ):
         raise _fault(text, line, path, "a field is empty")
     return table
 
