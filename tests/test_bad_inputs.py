@@ -424,7 +424,7 @@ CASES = [
     (36, "duplicated regions", coordinates(lambda v: v.iloc[[0, 0, 2, 2, *range(4, 12)]].copy()), check, InputError, "2 regions occur twice, first 'chr2:100-600', 'chr2:2100-2600'"),
     (37, "overlapping", coordinates(lambda v: v.assign(end=v["end"] + np.where(np.arange(12) % 4 < 3, 600, 0))), bare(scan), ScgetWarning, "9 of 12 regions overlap one before them, first 'chr2:1100-2200' with 'chr2:100-1200': their motifs and counts count twice"),
     (38, "1-based", coordinates(lambda v: v.assign(start=v["start"] + 1)), bare(scan), ScgetWarning, r"all regions are 499 bp long, one less than 500: 1-based coordinates.*run scget.pp.sort_regions\(mdata, one_based=True\)"),
-    (38, "501 bp", coordinates(lambda v: v.assign(end=v["end"] + 1)), bare(annotate), ScgetWarning, r"all regions are 501 bp long, as those of ArchR \(1-based\) and of SnapATAC2"),
+    (38, "501 bp", coordinates(lambda v: v.assign(end=v["end"] + 1)), bare(annotate), ScgetWarning, r"all regions are 501 bp long, as those of SnapATAC2 \(0-based: nothing to do\) and of ArchR"),
     (39, "not whole", one("start", 2, 2100.5), check, InputError, "start 2100.5 is not a whole number"),
     (39, "whole floats", coordinates(lambda v: v.assign(start=v["start"].astype(float))), lambda k, m: (scget.pp._regions.regions_of(m["atac"]).names, k.cells["atac"].var_names.to_numpy(object)), None, ""),
     (40, "wide regions", same, described_wide, ScgetWarning, r"the regions are 500 bp long \(median\), the model was trained on 1,904: motif scores and counts grow"),

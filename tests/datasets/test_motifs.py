@@ -83,6 +83,8 @@ def test_without_a_network_address_and_place_are_named(server, at, tmp_path):
         InputError, match="no motif collection 'jaspar'. There are hocomoco_v12, jaspar_2024, vierstra_v1"
     ):
         scget.datasets.motifs("jaspar")
+    with pytest.raises(InputError, match=r"no motif collection \['jaspar_2024'\]"):
+        scget.datasets.motifs(["jaspar_2024"])
 
 
 @pytest.mark.parametrize(

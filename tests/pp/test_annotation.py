@@ -203,7 +203,8 @@ def test_pseudo_autosomal_genes_keep_their_place_on_x(tmp_path, genes):
 
 
 def test_x_and_y_and_another_are_several_genes(tmp_path):
-    mdata = mdata_of(["chrX:1591500-1591700", "chrX:900-1100"], ["AKAP17A", "THREE"])
+    regions = ["chrX:1591500-1591700", "chrX:900-1100", "chrY:5000-5100", "chr5:5000-5100"]
+    mdata = mdata_of(regions, ["AKAP17A", "THREE"])
     with pytest.warns(ScgetWarning, match="1 genes stand on more than one chromosome .*'THREE'"):
         scget.pp.promoters(mdata, write(tmp_path, PAR, "par.gtf"))
     assert mdata["rna"].var["promoter"].tolist() == ["yes", "on more than one chromosome"]
@@ -301,6 +302,48 @@ def test_damaged_gzip_is_refused(tmp_path):
         path.write_bytes(broken)
         with pytest.raises(InputError, match=r"cannot read a.gtf.gz: .*Is it whole, with columns separated by tabs"):
             read_tss(path)
+
+
+@pytest.mark.parametrize("name", ["a.gtf", "a.gtf.GZ", "a.gtf.gz", "a.gtf.bgz"])
+def test_gzip_is_known_by_its_content(tmp_path, name):
+    text = GENCODE_GTF.replace("|", "\t")
+    expected = read_tss(write(tmp_path, GENCODE_GTF, "plain.gtf"))
+    path = tmp_path / name
+    for data in (gzip.compress(text.encode()), text.encode(), text.replace("\n", "\t\n").encode()):
+        path.write_bytes(data)
+        pd.testing.assert_frame_equal(read_tss(path), expected)
+
+
+def test_attributes_in_quotes_with_escapes_and_blanks(tmp_path):
+    gtf = 'chr1|x|gene|11|20|.|+|.|note "a; gene_name Z"; gene_id "E1"; gene_name "A;B "; \n'
+    assert read_tss(write(tmp_path, gtf, "q.gtf"))[["gene", "gene_id"]].values.tolist() == [["A;B", "E1"]]
+    gff = "chr1|x|gene|11|20|.|+|.|ID=g1; Name=A%2C1 \nchr1|x|mRNA|15|20|.|+|.|ID=t1;Parent=g1\n"
+    assert read_tss(write(tmp_path, gff, "e.gff3"))[["gene", "tss"]].values.tolist() == [["A,1", 14]]
+    percent = 'chr1|x|gene|11|20|.|+|.|gene_id "A%2C1";\n'
+    assert read_tss(write(tmp_path, percent, "p.gtf"))["gene"].tolist() == ["A%2C1"]
+
+
+def test_genes_that_stand_on_contigs_without_regions_too_are_kept():
+    tss = table_of(
+        ("A", "chr1", 150, "+"), ("A", "chr1_GL383518v1_alt", 5, "+"), ("B", "chr1", 160, "-"), ("B", "chr2", 9, "-")
+    )
+    mdata = mdata_of(["chr1:100-200"], ["A", "B"])
+    scget.pp.promoters(mdata, tss)
+    assert mdata["rna"].var["promoter"].tolist() == ["yes", "yes"]
+    mdata = mdata_of(["chr1:100-200", "chr2:0-50"], ["A", "B"])
+    with pytest.warns(ScgetWarning, match="1 genes stand on more than one chromosome .*'B'"):
+        scget.pp.promoters(mdata, tss)
+    assert mdata["rna"].var["promoter"].tolist() == ["yes", "on more than one chromosome"]
+
+
+def test_tables_that_no_genome_has_are_refused():
+    tss = table_of(("A", "chr1", 150, "+"))
+    with pytest.raises(InputError, match="the TSS table has more than one column 'gene'"):
+        read_tss(pd.concat([tss, tss[["gene"]]], axis=1))
+    with pytest.raises(InputError, match="1 positions in the TSS table are no whole numbers"):
+        read_tss(tss.assign(tss=2.0**53))
+    with pytest.raises(InputError, match="flank=10000000000000000000: .* from 0 to 1,000,000,000"):
+        scget.pp.promoters(mdata_of(["chr1:100-200"]), tss, flank=10**19)
 
 
 def test_commas_are_read_too(tmp_path):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from pathlib import Path
 
 import mudata
 import numpy as np
@@ -138,6 +140,26 @@ def test_refuses_and_leaves_the_data_alone(tmp_path, mdata, hits):
     (tmp_path / "hits.bed.gz.tbi").unlink()
     with pytest.raises(FileNotFoundError, match="hits.bed.gz' and its index"):
         motif_scores_from_bed(mdata, bed)
+    assert not mdata["atac"].varm and not mdata["atac"].uns
+
+
+def test_a_file_that_is_cut_or_has_an_old_index_or_is_damaged_is_refused(tmp_path, mdata, hits):
+    bed = write(tmp_path, hits)
+    data = Path(bed).read_bytes()
+    Path(bed).write_bytes(data[:-28])
+    with pytest.raises(InputError, match="hits.bed.gz' is not whole: the block that ends"):
+        motif_scores_from_bed(mdata, bed)
+    Path(bed).write_bytes(data)
+    os.utime(bed, (2e9, 2e9))
+    with pytest.raises(InputError, match="hits.bed.gz.tbi' is older than the file.* tabix -f -p bed 'hits.bed.gz'"):
+        motif_scores_from_bed(mdata, bed)
+    far = Path(write(tmp_path, hits, "far.bed"))
+    broken = bytearray(far.read_bytes())
+    broken[len(broken) // 2] ^= 255
+    far.write_bytes(broken)
+    os.utime(far, (0, 0))
+    with pytest.raises(InputError, match="far.bed.gz' cannot be read at chr.*tabix -f -p bed 'far.bed.gz'"):
+        motif_scores_from_bed(mdata, far)
     assert not mdata["atac"].varm and not mdata["atac"].uns
 
 

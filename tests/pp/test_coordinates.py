@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 
+import mudata
 import numpy as np
 import pandas as pd
 import pytest
@@ -67,6 +68,31 @@ def test_renaming_that_makes_no_sense_is_refused(cells, to, message):
     pd.testing.assert_frame_equal(cells["atac"].var, before)
 
 
+def test_an_unreadable_table_of_promoters_and_nameless_chromosomes_change_nothing(cells):
+    before = cells["atac"].var.copy()
+    for nothing in (None, "", np.nan):
+        with pytest.raises(InputError, match="the mapping has no new name for 'chr2'"):
+            scget.pp.rename_chromosomes(cells, {"chr2": nothing, "chr10": "10"})
+    cells["atac"].uns["peak_annotation"].loc["0", "region"] = "somewhere"
+    with pytest.raises(InputError, match="'somewhere'"):
+        scget.pp.rename_chromosomes(cells, "ensembl")
+    pd.testing.assert_frame_equal(cells["atac"].var, before)
+
+
+def test_all_columns_that_hold_coordinates_are_rewritten():
+    names = ["chr1:100-200", "chr2:5-9"]
+    mdata = regions_mdata(["a", "b"], interval=names, peak_chr=["chr1", "chr2"], peak_start=[100.0, 5], peak_end=[200, 9],
+                          note=names)  # fmt: skip
+    var = mdata["atac"].var
+    scget.pp.rename_chromosomes(mdata, "ensembl")
+    assert var["interval"].tolist() == ["1:100-200", "2:5-9"] and var["note"].tolist() == names
+    assert var["peak_chr"].tolist() == var["chrom"].tolist() == ["1", "2"]
+    scget.pp.sort_regions(mdata, one_based=True)
+    var = mdata["atac"].var
+    assert var["interval"].tolist() == ["1:99-200", "2:4-9"]
+    assert var["peak_start"].tolist() == var["start"].tolist() == [99, 4]
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
@@ -108,7 +134,7 @@ def grid(start, step, size, n=12):
         (grid(107, 1313, 500), ""),
         (
             grid(107, 1313, 501),
-            "all regions are 501 bp long, as those of ArchR (1-based) and of SnapATAC2 (0-based, no change needed)",
+            "all regions are 501 bp long, as those of SnapATAC2 (0-based: nothing to do) and of ArchR",
         ),
         (grid(0, 5000, 5000), ""),
         (grid(107, 1313, 499, n=9), ""),  # too few
@@ -136,6 +162,26 @@ def test_the_width_of_granges_tells(rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_regions(mdata["atac"], regions_in(mdata["atac"].var))
+
+
+def test_regions_of_archr_are_shifted_once_and_then_nothing_is_said(tmp_path):
+    table = pd.DataFrame({"seqnames": "chr1", "start": np.arange(12) * 1000 + 737, "peakType": "Distal"})
+    table["end"] = table["start"] + 500  # 1-based with the end: 501 bases
+    table.index = "peak" + table.index.astype(str)
+    mdata = MuData({"atac": AnnData(csr_matrix((1, 12), dtype=np.float32), var=table)})
+    with pytest.warns(ScgetWarning, match="all regions are 500 bp long and var has ArchR's 'peakType': 1-based"):
+        warn_of_regions(mdata["atac"], regions_in(mdata["atac"].var))
+    scget.pp.sort_regions(mdata, one_based=True)
+    mdata.write(tmp_path / "shifted.h5mu")
+    for shifted in (mdata, mudata.read(tmp_path / "shifted.h5mu")):
+        regions = regions_in(shifted["atac"].var)
+        assert set(regions.end - regions.start) == {501}
+        warn_of_regions(shifted["atac"], regions)  # silent, as warnings are errors here
+        with pytest.raises(InputError, match="shifted already, as atac.uns.'one_based'. tells. Leave out one_based"):
+            scget.pp.sort_regions(shifted, one_based=True)
+        np.testing.assert_array_equal(shifted["atac"].var["start"], table["start"] - 1)
+    plain = table.drop(columns="peakType")
+    assert one_based_sign(plain, regions_in(plain)) == ""  # 500 bp alone is common
 
 
 def test_real_regions_give_no_warning(shared_data):

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from Bio import bgzf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mudata import MuData, read_h5mu
@@ -141,7 +142,7 @@ def test_regions_of_any_kind(tmp_path, small):
     bed.write_text("# made by hand\nchr1\t100\t200\tpeak 1\nchr1\t240\t250\tpeak 2\n")
     atac = AnnData(csr_matrix((2, 2)), obs=pd.DataFrame(index=["AAAC-1", "CCCA-1"]), var=pd.DataFrame(index=names))
     mdata = MuData({"atac": atac})
-    for regions in (names, pd.Index(names), table, bed, str(bed), atac, mdata):
+    for regions in (names, pd.Index(names), table, pd.DataFrame(index=names), bed, str(bed), atac, mdata):
         for barcodes in (None, atac, mdata):
             counts = pp.count_fragments(small, regions, barcodes=barcodes)
             assert counts.to_df().astype(int).to_numpy().tolist() == [[2, 0], [1, 1]]
@@ -278,6 +279,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
         (["chr1\t1.5\t8\tA"], r"first line 2: .*\(start is not a whole number\)"),
         (["chr1\t1\t\tA"], r"first line 2: .*\(end is not a whole number\)"),
         (["chr1\t1\t99999999999999999999\tA"], r"first line 2: .*\(end is not a whole number\)"),
+        (["chr1\t1\t4611686018427387904\tA"], r"first line 2: .*\(end is not a whole number\)"),
         (["chr1\t1\t5\t\t1"], r"first line 2: .*\(no barcode\)"),
         (["\t1\t5\tA\t1"], r"first line 2: .*\(no chromosome\)"),
     ],
@@ -317,6 +319,22 @@ def test_files_that_are_not_whole_are_refused(tmp_path, small):
         pp.count_fragments(tmp_path / "c.tsv.gz", as_table(regions))
     renamed = small.rename(small.with_name("packed.tsv"))  # gzip under another name
     assert pp.count_fragments(renamed, ["chr1:100-200"]).X.sum() == 3
+
+
+def test_byte_order_mark_is_no_part_of_a_chromosome(tmp_path):
+    path = tmp_path / "fragments.tsv"
+    path.write_text("\ufeffchr1\t100\t200\tA-1\t1\nchr1\t150\t200\tA-1\t1\n", encoding="utf-8")
+    assert pp.count_fragments(path, ["chr1:0-300"]).X.sum() == 2
+
+
+def test_packed_by_bgzip_and_cut_between_two_blocks_is_refused(tmp_path):
+    path = tmp_path / "fragments.tsv.gz"
+    with bgzf.BgzfWriter(path) as file:
+        file.write(b"chr1\t100\t200\tA-1\t1\n")
+    assert pp.count_fragments(path, ["chr1:0-300"]).X.sum() == 1
+    path.write_bytes(path.read_bytes()[:-28])
+    with pytest.raises(InputError, match="fragments.tsv.gz' is not whole: the block that ends"):
+        pp.count_fragments(path, ["chr1:0-300"])
 
 
 def test_other_chromosomes_are_refused(small):

@@ -187,3 +187,33 @@ def test_only_raw_counts_are_carried(cells):
     cells["atac"].X = np.log1p(cells["atac"].X)
     with pytest.raises(InputError, match="atac.X must be raw"):
         scget.pp.match_regions(cells, pd.DataFrame(index=["chr2:0-9000"]))
+
+
+def test_what_belongs_to_all_modalities_is_kept_and_verdicts_on_promoters_are_not(cells):
+    rows = cells.n_obs
+    cells.uns["files"] = {"project": "x"}
+    cells.obsm["X_joint"] = np.arange(rows * 2.0).reshape(rows, 2)
+    cells.obsp["connectivities"] = sparse.eye(rows, format="csr")
+    cells["rna"].var["promoter"] = pd.Categorical(["yes"] * cells["rna"].n_vars)
+    cells.update_var()
+    matched = scget.pp.match_regions(cells, pd.DataFrame(index=["chr2:0-9000", "chr10:0-9000", "chrX:0-9000"]))
+    assert matched.uns["files"] == {"project": "x"}
+    np.testing.assert_array_equal(matched.obsm["X_joint"], cells.obsm["X_joint"])
+    assert matched.obsp["connectivities"].sum() == rows
+    matched.uns["files"]["project"], matched.obsm["X_joint"][0, 0] = "y", 9
+    assert cells.uns["files"] == {"project": "x"} and cells.obsm["X_joint"][0, 0] == 0
+    assert "promoter" not in matched["rna"].var and "promoter" in cells["rna"].var
+
+
+def test_promoters_of_other_genes_warn(cells):
+    reference = cells["atac"].copy()
+    table = reference.uns["peak_annotation"]
+    reference.uns["peak_annotation"] = table.assign(gene="ENSG" + table["gene"].astype(str))
+    with pytest.warns(ScgetWarning, match="promoters that come with the reference are of none of the .* 'ENSG"):
+        scget.pp.match_regions(cells, reference)
+
+
+@pytest.mark.parametrize("least", ["a", np.nan, None, 1.5, 0, True])
+def test_the_least_overlap_is_a_whole_number(cells, least):
+    with pytest.raises(InputError, match=f"min_overlap={least!r}: a whole number of bases"):
+        scget.pp.match_regions(cells, cells, min_overlap=least)

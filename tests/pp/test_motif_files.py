@@ -46,6 +46,7 @@ TRANSFAC_JASPAR = (
         (TRANSFAC, "transfac", "M00001", ["ARNT"]),
         (TRANSFAC_JASPAR, "transfac", "MA0004.1", ["ARNT"]),
         (JASPAR.replace("\n", "\r\n"), "jaspar", "MA0004.1", ["ARNT"]),
+        ("\ufeff" + JASPAR, "jaspar", "MA0004.1", ["ARNT"]),
     ],
 )
 def test_formats_give_the_same_motif(tmp_path, text, format, name, tfs, packed):
@@ -66,6 +67,17 @@ def test_letters_say_which_row_is_which(tmp_path):
 
 
 FOUR = "1 2 3 4\n" * 4
+HEAD = "MEME version 4\n\nALPHABET= ACGT\n\n"
+MATRIX = "letter-probability matrix: alength= 4 w= 2\n0.1 0.2 0.3 0.4\n0.4 0.3 0.2 0.1\n"
+
+
+def test_indented_heads_of_matrices_and_widths_of_any_form_are_read(tmp_path):
+    path = tmp_path / "m.meme"
+    path.write_text(HEAD + f"MOTIF A\n {MATRIX}\nMOTIF B x\n{MATRIX.replace('w= 2', 'w=2')}URL 1\n\n")
+    motifs = read_motifs(path)
+    assert list(motifs) == ["A", "B"]
+    np.testing.assert_array_equal(motifs["A"], [[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]])
+    np.testing.assert_array_equal(motifs["A"], motifs["B"])
 
 
 @pytest.mark.parametrize(
@@ -95,6 +107,21 @@ FOUR = "1 2 3 4\n" * 4
             TRANSFAC.replace("AC  M00001\n", "").replace("ID  V$ARNT_01\n", "").replace("NA  Arnt\n", ""),
             "without an AC",
         ),
+        (f"{HEAD}MOTIF A\nMOTIF B\n{MATRIX}", "'A' in .* has no letter-probability matrix; log-odds do not"),
+        (f"{HEAD}MOTIF A\n{MATRIX}\nMOTIF B\nlog-odds matrix: w= 1\n1 2 3 4\n", "'B' in .* has no letter-prob"),
+        (f"{HEAD}MOTIF A\n{MATRIX}0.1 0.2 0.3 0.4\n", "'A' in .* has the row '0.1 0.2 0.3 0.4' after its end"),
+        (
+            f"{HEAD}MOTIF A\n{MATRIX}".replace("w= 2", "").replace("0.4\n0", "0.4\n\n0"),
+            "has the row '0.4 .*' after its",
+        ),
+        (f"{HEAD}MOTIF\n{MATRIX}", "has a motif without a name, after 'the head'"),
+        (f"{HEAD}{MATRIX}", "a matrix before the first MOTIF line"),
+        (f"{HEAD}MOTIF A\n{MATRIX}".replace("w= 2", "w= x"), "'A' in .* says w= x"),
+        (f"{HEAD}MOTIF A\n{MATRIX}".replace("w= 2", "w= 3"), "'A' in .* has 2 rows, but says w= 3"),
+        (TRANSFAC.replace("XX\nBA  20 sequences\n//\n", "") + TRANSFAC[21:], "two matrices in the entry of 'M00001'"),
+        (TRANSFAC.split("XX\nBA")[0], "motif 'M00001', which no '//' ends. Is the file whole"),
+        (TRANSFAC.replace("\n02 ", "\n03 "), "the row '03     19 .*' out of its order"),
+        (TRANSFAC.replace("\n01 ", "\n02 "), "the row '02      4 .*' out of its order"),
     ],
 )
 def test_broken_files_are_refused(tmp_path, text, message):

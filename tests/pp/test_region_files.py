@@ -89,11 +89,28 @@ def test_malformed_lines_are_named(tmp_path, text, message):
         scget.pp.read_regions(path)
 
 
+@pytest.mark.parametrize("opened", [open, gzip.open])
+def test_byte_order_mark_and_blanks_are_no_part_of_a_name(tmp_path, opened):
+    path = tmp_path / "x.bed"
+    with opened(path, "wb") as file:
+        file.write("\ufeffchr1\t1\t20\n chr2 \t3\t40\nchr3 5 60\n".encode())
+    assert scget.pp.read_regions(path)["chrom"].tolist() == ["chr1", "chr2", "chr3"]
+    with opened(path, "wb") as file:
+        file.write("\ufeff# head\nchr A 5 60\n".encode())
+    with pytest.raises(InputError, match="line 2 of 'x.bed' has no region: 'chr A 5 60'"):
+        scget.pp.read_regions(path)
+
+
 def test_damaged_and_missing_files(tmp_path):
     path = tmp_path / "x.bed.gz"
     path.write_bytes(gzip.compress(b"chr1\t1\t2\n" * 999)[:-12])
     with pytest.raises(InputError, match="cannot be read as text or gzip .* whole BED"):
         scget.pp.read_regions(path)
+    data = gzip.compress("".join(f"chr1\t{i**2}\t{i**2 + 1}\n" for i in range(3000)).encode())
+    for at in range(20, 400, 20):  # of which zlib itself notices some
+        path.write_bytes(data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :])
+        with pytest.raises(InputError, match="cannot be read as text or gzip|has no region|not a whole number"):
+            scget.pp.read_regions(path)
     path.write_bytes(bytes(range(128, 256)))
     with pytest.raises(InputError, match="cannot be read as text or gzip"):
         scget.pp.read_regions(path)

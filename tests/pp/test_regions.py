@@ -103,6 +103,30 @@ def test_columns_have_aliases(columns):
     assert regions.start.dtype == np.int64
 
 
+def test_columns_of_one_family_are_read_together():
+    gene = {"start": [900], "end": [999]}
+    peak = {"peak_chr": ["chr1"], "peak_start": [10], "peak_end": ["20"]}
+    assert regions_of(atac_of(pd.DataFrame(gene | peak, index=["a"]))).names.tolist() == ["chr1:10-20"]
+    both = {"chrom": ["chr1"], "start": [10.0], "end": [20]}
+    assert regions_of(atac_of(pd.DataFrame(peak | both, index=["a"]))).names.tolist() == ["chr1:10-20"]
+    message = "two sets of coordinates that differ, in the columns 'chr', 'start', 'end' and 'peak_chr', 'peak_start'"
+    with pytest.raises(InputError, match=message):
+        regions_of(atac_of(pd.DataFrame({"chr": ["chr1"]} | gene | peak, index=["a"])))
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (np.array([1e300]), "end 1e.300 is not a whole number"),
+        (np.array([2**64 - 5], dtype=np.uint64), "end 18446744073709551611 is not a whole number"),
+        (np.array([20], dtype=complex), "end holds complex numbers"),
+    ],
+)
+def test_ends_that_no_chromosome_has_are_refused(end, message):
+    with pytest.raises(InputError, match=message):
+        regions_of(atac_of(pd.DataFrame({"chrom": ["chr1"], "start": [1], "end": end}, index=["a"])))
+
+
 def test_names_stand_in_where_a_column_is_missing():
     var = pd.DataFrame({"chr": ["chr9"], "start": [1]}, index=["chr1-10-20"])
     assert regions_of(atac_of(var)).names.tolist() == ["chr1:10-20"]

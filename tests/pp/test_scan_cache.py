@@ -225,6 +225,16 @@ def test_by_the_public_call(tmp_path, mdata, no_scan):
     assert isinstance(mdata["atac"].varm["motif_scores"], csr_matrix)
 
 
+def test_the_folder_may_be_in_the_home_folder(tmp_path, mdata, monkeypatch):
+    genome = tmp_path / "toy.fa"
+    genome.write_text(">chr1\n" + "ACGT" * 100 + "\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    motif_scores(mdata, genome, motifs={"m": np.eye(4)[[0, 1, 2, 3] * 2]}, cache="~/scans")
+    assert len(list((tmp_path / "home" / "scans").iterdir())) == 1 and not (tmp_path / "~").exists()
+
+
 @pytest.mark.parametrize("cache", ["toy.fa", "toy.fa/below", True])
 def test_refuses_what_is_no_folder(tmp_path, mdata, cache):
     genome = tmp_path / "toy.fa"

@@ -43,6 +43,9 @@ def motifs(name: str, *, folder: str | PathLike[str] | None = None) -> MotifSet:
                      2013, HOCOMOCO v11), in the 282 clusters of the published models        hash of the matrices is known
     ================ ======================================================================= ==================================
 
+    The JASPAR collection is of all taxa: for one of them, take its motifs with :meth:`scget.pp.MotifSet.subset`, which
+    keeps the factors' names.
+
     Parameters
     ----------
     name
@@ -71,7 +74,7 @@ def motifs(name: str, *, folder: str | PathLike[str] | None = None) -> MotifSet:
     >>> clusters = scget.pp.cluster_motifs(motifs)  # doctest: +SKIP
     >>> scget.pp.motif_scores(mdata, "hg38.fa", motifs=motifs, clusters=clusters)  # doctest: +SKIP
     """
-    if name not in COLLECTIONS:
+    if not isinstance(name, str) or name not in COLLECTIONS:
         raise InputError(f"no motif collection {name!r}. There are {', '.join(COLLECTIONS)}.")
     collection = COLLECTIONS[name]
     paths = [_fetch(url, folder) for url in collection.urls]

@@ -9,12 +9,14 @@ import warnings
 import zlib
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from scget._errors import InputError, ScgetWarning, first
+from scget.pp._bgzip import check_whole
 
 TSS_COLUMNS = ("gene", "chrom", "tss", "strand")
 _GTF_COLUMNS = ("chrom", "source", "feature", "start", "end", "score", "strand", "frame", "attributes")
@@ -22,6 +24,8 @@ _GTF_SUFFIXES = (".gtf", ".gff", ".gff3", ".gff2")
 _GENES = ("gene", "ncRNA_gene", "pseudogene")
 _TRANSCRIPTS = ("transcript", "mRNA")
 _SPANS = "gene|ncRNA_gene|pseudogene|.*transcript|.*RNA|.*_segment"  # genes, and transcripts of every kind
+_QUOTED = re.compile(r'"[^"]*"')
+_HIDDEN = "\0"  # stands for a ";" within quotes
 _CHUNK = 200_000  # lines
 
 
@@ -59,7 +63,7 @@ def read_tss(annotation: str | Path | pd.DataFrame) -> pd.DataFrame:
     path = Path(annotation)
     if not path.is_file():
         raise FileNotFoundError(f"no annotation file {str(path)!r}. Give a GTF, a GFF or a table of TSS.")
-    plain = path.with_suffix("") if path.suffix in (".gz", ".bgz") else path
+    plain = path.with_suffix("") if path.suffix.lower() in (".gz", ".bgz") else path
     if plain.suffix.lower() in _GTF_SUFFIXES:
         return _from_gtf(path)
     table = _read(
@@ -74,7 +78,9 @@ def read_tss(annotation: str | Path | pd.DataFrame) -> pd.DataFrame:
 
 def _read(path: Path, feature: str | None = None, **kwargs: Any) -> pd.DataFrame:
     """Read a table; in chunks, and of each only the lines of ``feature`` (a pattern), where that is given."""
-    compression = "gzip" if path.suffix in (".gz", ".bgz") else None
+    with path.open("rb") as raw:
+        compression = "gzip" if raw.read(2) == b"\x1f\x8b" else None  # whatever its name
+    check_whole(path)
     try:
         if feature is None:
             return pd.read_csv(path, compression=compression, **kwargs)
@@ -97,10 +103,13 @@ def _from_table(table: pd.DataFrame, what: str) -> pd.DataFrame:
             f"{what} lacks the columns {first(missing, 4)}; it has {first(list(table.columns), 8)}. "
             "Needed: gene, chrom, tss (0-based), strand."
         )
+    twice = [column for column in TSS_COLUMNS if list(table.columns).count(column) > 1]
+    if twice:
+        raise InputError(f"{what} has more than one column {first(twice)}. Keep one of each.")
     if table.empty:
         raise InputError(f"{what} has no rows. Needed: one row per TSS, with gene, chrom, tss (0-based), strand.")
     tss = pd.to_numeric(table["tss"], errors="coerce").to_numpy(dtype=np.float64)
-    wrong = ~np.isfinite(tss) | (tss < 0) | (tss != np.floor(tss))
+    wrong = ~np.isfinite(tss) | (tss < 0) | (tss != np.floor(tss)) | (tss >= 2**53)
     if wrong.any():
         raise InputError(
             f"{int(wrong.sum()):,} positions in {what} are no whole numbers from 0 on, first "
@@ -156,10 +165,16 @@ def _read_features(path: Path, feature: str) -> pd.DataFrame:
         feature,
         sep="\t",
         names=list(_GTF_COLUMNS),
+        index_col=False,  # so that a tab at the end of each line moves no column
         usecols=["chrom", "feature", "start", "end", "strand", "attributes"],
         dtype=str,
         quoting=csv.QUOTE_NONE,
     )
+    rows["attributes"] = rows["attributes"].str.strip()
+    odd = rows["attributes"].str.contains(r'[ =]"[^"]*;[^"]*"', regex=True).fillna(False).astype(bool)
+    if odd.any():  # a ";" within quotes ends no attribute
+        hidden = rows.loc[odd, "attributes"].str.replace(_QUOTED, lambda m: m[0].replace(";", _HIDDEN), regex=True)
+        rows.loc[odd, "attributes"] = hidden
     for column in ("start", "end"):
         positions = pd.to_numeric(rows[column], errors="coerce")
         wrong = ~(positions >= 1) | (positions % 1 != 0)
@@ -203,4 +218,7 @@ def _gene_names(attributes: pd.Series, is_gene: pd.Series) -> pd.DataFrame:
 
 def _attribute(attributes: pd.Series, key: str) -> pd.Series:
     """Value of ``key "value";`` (GTF) or ``key=value;`` (GFF), NaN where there is none."""
-    return attributes.str.extract(rf'(?:^|;)\s*{key}[= ]\s*"?([^";]+)"?', expand=False)
+    found = attributes.str.extract(rf'(?:^|;)\s*{key}([= ])\s*"?([^";]+)"?', expand=True)
+    value = found[1].str.strip().str.replace(_HIDDEN, ";", regex=False)
+    escaped = (found[0] == "=") & value.str.contains("%", regex=False, na=False)  # GFF writes a comma as %2C
+    return value.mask(escaped, value[escaped].map(unquote)) if escaped.any() else value

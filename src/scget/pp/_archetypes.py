@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from os import PathLike, fspath
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from scget._errors import InputError, first, needs_extra
 from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES, MOTIF_TF_COLUMNS, MOTIF_TFS
+from scget.pp._bgzip import check_whole
 from scget.pp._checks import check_writable, get_modality
 from scget.pp._genome_checks import check_shared, tell_of_lost
 from scget.pp._region_warnings import warn_of_regions
@@ -46,6 +47,7 @@ ARCHETYPES: tuple[str, ...] = tuple(
         "ZSCAN4 "
     ).split()
 )
+_ANEW = "Index the file anew: tabix -f -p bed '{}'"
 
 
 def motif_scores_from_bed(
@@ -80,7 +82,8 @@ def motif_scores_from_bed(
     Raises
     ------
     InputError
-        If the file has a cluster that ``names`` lacks, too few columns, or a score that is no number.
+        If the file has a cluster that ``names`` lacks, too few columns, or a score that is no number; if it is cut, or its
+        index is older than itself.
     GenomeError
         If the file has none of the chromosomes of the regions. Regions on those that it lacks have no motifs.
     FileNotFoundError
@@ -97,9 +100,11 @@ def motif_scores_from_bed(
     regions = regions_of(get_modality(mdata, ATAC, "accessibility"))
     if not copy:
         check_writable(mdata, ATAC)
+    names = list(names)
     columns = {str(name): i for i, name in enumerate(names)}
     if len(columns) != len(names) or not columns:
         raise InputError(f"`names` holds {len(names)} clusters, {len(columns)} of them different; give each once.")
+    _check_file(bed)
     warn_of_regions(mdata.mod[ATAC], regions)
     with _open(bed) as hits:
         scores, seen = _sum_hits(hits, regions, columns, fspath(bed))
@@ -112,6 +117,19 @@ def motif_scores_from_bed(
     atac.uns[MOTIF_TFS] = table.set_index(table.index.astype(str))
     atac.uns[MOTIF_SCAN] = {"scanner": "bed", "genome": PurePosixPath(fspath(bed)).name, "n_clusters": len(columns)}
     return mdata if copy else None
+
+
+def _check_file(bed: str | PathLike[str]) -> None:
+    """Refuse a local file that is cut or newer than its index."""
+    path = Path(bed)
+    if not path.is_file():
+        return
+    check_whole(path)
+    for index in (Path(f"{path}{kind}") for kind in (".tbi", ".csi")):
+        if index.is_file() and index.stat().st_mtime < path.stat().st_mtime:
+            raise InputError(
+                f"The index '{index}' is older than the file, and may be of another. {_ANEW.format(path.name)}"
+            )
 
 
 def _open(bed: str | PathLike[str]) -> Any:
@@ -156,7 +174,14 @@ def _hits(
     hits: Any, regions: Regions, i: int, columns: dict[str, int], bed: str, seen: set[tuple[str, str]]
 ) -> Iterator[tuple[int, float]]:
     """Column and score of each hit of a region."""
-    for line in hits.fetch(regions.chrom[i], int(regions.start[i]), int(regions.end[i])):
+    try:
+        lines = list(hits.fetch(regions.chrom[i], int(regions.start[i]), int(regions.end[i])))
+    except (OSError, ValueError) as error:  # a UnicodeDecodeError is a ValueError
+        raise InputError(
+            f"'{bed}' cannot be read at {regions.names[i]} ({error}): it is damaged, or its index is of another file. "
+            f"{_ANEW.format(PurePosixPath(bed).name)}"
+        ) from error
+    for line in lines:
         fields = line.split("\t")
         try:
             cluster, score = fields[3], float(fields[4])

@@ -12,7 +12,16 @@ import pandas as pd
 from scget import _keys as keys
 from scget._errors import InputError, first
 from scget.pp._checks import check_writable, get_modality
-from scget.pp._regions import Regions, are_names, check_coordinates, find_columns, parse_regions, regions_of, sort_order
+from scget.pp._regions import (
+    Regions,
+    are_names,
+    check_coordinates,
+    find_columns,
+    name_columns,
+    parse_regions,
+    regions_of,
+    sort_order,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -35,7 +44,8 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
         Holds ``atac`` with coordinates in ``var`` or in ``var_names``.
     one_based
         The coordinates are 1-based and include their end, as those of ArchR and of R's GRanges: all starts are lowered by
-        one, and names that are coordinates are rewritten. Once only; before motif scores and promoters are made. (ArchR's
+        one, names that are coordinates are rewritten, and ``atac.uns["one_based"]`` is False from then on, so that this
+        is done once only; before motif scores and promoters are made. (ArchR's
         regions of 501 bp seem to be 500 bp long if read as 0-based.)
     copy
         Return a sorted copy instead of changing ``mdata``.
@@ -48,7 +58,7 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
     ------
     InputError
         If the regions cannot be read (see the message), ``mdata`` is a view or backed, or with ``one_based`` if a region
-        starts at 0 or motif scores or promoters are there already.
+        starts at 0, the shift is done already, or motif scores or promoters are there already.
 
     Examples
     --------
@@ -59,14 +69,15 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
     atac = get_modality(mdata, keys.ATAC, "accessibility")
     regions = regions_of(atac, one_based=one_based)
     if one_based:
-        _check_nothing_made(atac)
+        _check_may_shift(atac)
     if not copy:
         check_writable(mdata, keys.ATAC)
     mdata = mdata.copy() if copy else mdata
     atac = mdata[keys.ATAC]
     order = sort_order(regions)
     if one_based:
-        _write(atac, regions)
+        _write(atac, regions_of(atac), regions)
+        atac.uns[keys.ONE_BASED] = False
     moved = not np.array_equal(order, np.arange(len(order)))
     if moved:
         atac._inplace_subset_var(order)
@@ -79,8 +90,8 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
 def rename_chromosomes(mdata: MuData, to: str | Mapping[str, str], *, copy: bool = False) -> MuData | None:
     """Name the chromosomes of the ATAC modality as a genome or annotation does.
 
-    Changed together are ``var[["chrom", "start", "end"]]``, those ``var_names`` that are coordinates, and the regions in
-    the table of promoters. Motif scores stay valid. Answers of a model that are there already keep the old names.
+    Changed together are ``var[["chrom", "start", "end"]]``, those ``var_names`` that are coordinates, columns of such
+    names (``interval``), and the regions in the table of promoters. Motif scores stay valid. Answers of a model that are there already keep the old names.
 
     Parameters
     ----------
@@ -112,24 +123,34 @@ def rename_chromosomes(mdata: MuData, to: str | Mapping[str, str], *, copy: bool
     new_name = _new_names(pd.unique(regions.chrom).tolist(), to)
     renamed = Regions(np.array([new_name[c] for c in regions.chrom], dtype=object), regions.start, regions.end)
     check_coordinates(renamed)
+    table = _renamed_table(atac.uns.get(keys.PEAK_ANNOTATION), to)
     if not copy:
         check_writable(mdata, keys.ATAC)
     mdata = mdata.copy() if copy else mdata
     atac = mdata[keys.ATAC]
-    _write(atac, renamed)
-    table = atac.uns.get(keys.PEAK_ANNOTATION)
-    if isinstance(table, pd.DataFrame) and "region" in table:
-        of_table = parse_regions(table["region"])  # may name regions that have been removed since
-        new_name = _new_names(pd.unique(of_table.chrom).tolist(), to, some=False)
-        chrom = np.array([new_name[c] for c in of_table.chrom], dtype=object)
-        atac.uns[keys.PEAK_ANNOTATION] = table.assign(region=Regions(chrom, of_table.start, of_table.end).names)
+    _write(atac, regions, renamed)
+    if table is not None:
+        atac.uns[keys.PEAK_ANNOTATION] = table
     mdata.update_var()
     return mdata if copy else None
+
+
+def _renamed_table(table: object, to: str | Mapping[str, str]) -> pd.DataFrame | None:
+    """The table of promoters with regions of the new names; None where there is none."""
+    if not isinstance(table, pd.DataFrame) or "region" not in table:
+        return None
+    regions = parse_regions(table["region"])  # may name regions that have been removed since
+    new_name = _new_names(pd.unique(regions.chrom).tolist(), to, some=False)
+    chrom = np.array([new_name[c] for c in regions.chrom], dtype=object)
+    return table.assign(region=Regions(chrom, regions.start, regions.end).names)
 
 
 def _new_names(chroms: list[str], to: str | Mapping[str, str], *, some: bool = True) -> dict[str, str]:
     """New name of each of ``chroms``; ``some`` of which must be in a mapping."""
     if isinstance(to, Mapping):
+        nameless = [str(old) for old, new in to.items() if pd.isna(new) or not str(new).strip()]
+        if nameless:
+            raise InputError(f"the mapping has no new name for {first(nameless)}. Give one, or leave them out.")
         known = {str(old): str(new) for old, new in to.items()}
         if some and not known.keys() & set(chroms):
             raise InputError(
@@ -169,8 +190,13 @@ def ensembl_name(chrom: str) -> str:
     return bare if _CHROMOSOME.fullmatch(bare) else chrom
 
 
-def _check_nothing_made(atac: AnnData) -> None:
-    """Refuse to shift regions whose sequence or genes have been looked up at the old place."""
+def _check_may_shift(atac: AnnData) -> None:
+    """Refuse to shift regions that have been shifted, or whose sequence or genes have been looked up at the old place."""
+    if keys.ONE_BASED in atac.uns:
+        raise InputError(
+            f"the coordinates have been shifted already, as atac.uns[{keys.ONE_BASED!r}] tells. Leave out one_based=True, or "
+            f"del mdata['atac'].uns[{keys.ONE_BASED!r}] if the regions have been replaced by 1-based ones since."
+        )
     made = [f"atac.varm[{keys.MOTIF_SCORES!r}]"] if keys.MOTIF_SCORES in atac.varm else []
     made += [f"atac.uns[{keys.PEAK_ANNOTATION!r}]"] if keys.PEAK_ANNOTATION in atac.uns else []
     if made:
@@ -180,19 +206,20 @@ def _check_nothing_made(atac: AnnData) -> None:
         )
 
 
-def _write(atac: AnnData, regions: Regions) -> None:
-    """Write coordinates, and names where these are coordinates."""
+def _write(atac: AnnData, old: Regions, new: Regions) -> None:
+    """Write coordinates, to names where these are coordinates and to all columns that hold the old ones."""
     named = are_names(atac.var_names)
     if named.any():
-        atac.var_names = pd.Index(
-            np.where(named, regions.names, np.asarray(atac.var_names, dtype=object)), dtype=object
-        )
-    _write_columns(atac.var, regions)
+        atac.var_names = pd.Index(np.where(named, new.names, np.asarray(atac.var_names, dtype=object)), dtype=object)
+    for column in name_columns(atac.var):
+        if np.array_equal(parse_regions(atac.var[column]).names, old.names):
+            atac.var[column] = new.names
+    _write_columns(atac.var, new)
 
 
 def _write_columns(var: pd.DataFrame, regions: Regions) -> None:
     """Write coordinates to the columns they are read from and to those of scget."""
     values = (regions.chrom, regions.start, regions.end)
-    for columns in (find_columns(var) or keys.REGION_COLUMNS, keys.REGION_COLUMNS):
+    for columns in (*find_columns(var), keys.REGION_COLUMNS):
         for column, value in zip(columns, values, strict=True):
             var[column] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -15,11 +16,13 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from scget._errors import InputError
+from scget.pp._bgzip import check_whole
 
 _BLOCK = 1 << 25  # bytes of text read in one go: about 700,000 fragments
 _DTYPES = {"chrom": "category", "start": np.int64, "end": np.int64, "barcode": "category"}
 _COMMENT = re.compile(rb"^#.*$", re.MULTILINE)
 _WHOLE = re.compile(rb"\s*[+-]?[0-9]{1,18}\s*")  # fits into int64
+_FAR = 10**18  # bases; what _WHOLE reads is below
 _NEEDED = "Needed are tab-separated chrom, start, end and barcode, 0-based half-open."
 
 
@@ -64,9 +67,10 @@ def _read_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
         raw.seek(0)
         if size and not zipped and path.suffix.lower() in (".gz", ".bgz"):
             raise InputError(f"'{path.name}' is no gzip file in spite of its name. Compress or rename it.")
+        check_whole(path)
         handle = gzip.GzipFile(fileobj=raw) if zipped else raw
         while block := _whole_lines(handle, path):
-            yield line, block
+            yield line, block.removeprefix(codecs.BOM_UTF8) if line == 1 else block
             line += block.count(b"\n")
             bar.update(raw.tell() - bar.n)
 
@@ -89,7 +93,12 @@ def _parse(text: bytes, line: int, path: Path) -> pd.DataFrame:
     except (ValueError, OverflowError) as error:  # pandas' ParserError is a ValueError
         raise _fault(text, line, path, str(error)) from error
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
-    if (start < 0).any() or (start >= end).any() or any("" in table[c].cat.categories for c in ("chrom", "barcode")):
+    if (
+        (start < 0).any()
+        or (start >= end).any()
+        or (end >= _FAR).any()
+        or any("" in table[c].cat.categories for c in ("chrom", "barcode"))
+    ):
         raise _fault(text, line, path, "a field is empty")
     return table
 

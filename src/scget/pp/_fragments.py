@@ -16,7 +16,7 @@ from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_ex
 from scget.pp._checks import get_modality
 from scget.pp._fragment_file import read_fragments
 from scget.pp._region_files import read_regions
-from scget.pp._regions import Regions, naming_hint, parse_regions, regions_of
+from scget.pp._regions import Regions, naming_hint, parse_regions, regions_in, regions_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -47,7 +47,7 @@ def count_fragments(
         Path of a fragment file, plain or compressed with gzip or bgzip: tab-separated chromosome, start, end, barcode
         as of Cell Ranger, SnapATAC2 or chromap. Further columns, such as the number of read pairs, play no part.
     regions
-        BED or narrowPeak file, DataFrame with ``chrom``, ``start``, ``end``, names such as ``chr1:100-200``, or an AnnData (or the
+        BED or narrowPeak file, DataFrame with ``chrom``, ``start``, ``end`` or with names as index, names such as ``chr1:100-200``, or an AnnData (or the
         modality ``atac`` of a MuData) with these regions; 0-based half-open. May overlap.
     barcodes
         Cells, as names or as an AnnData or MuData of them, such as the RNA. None: all barcodes of the file, sorted;
@@ -123,7 +123,7 @@ def _read_regions(regions: object) -> Regions:
         table = _as_table(parse_regions(regions))
     if not len(table):
         raise InputError("there are no regions. Give a BED file, a table or names such as 'chr1:100-200'.")
-    return regions_of(AnnData(var=table.set_axis(pd.RangeIndex(len(table)).astype(str))))
+    return regions_in(table)
 
 
 def _as_table(regions: Regions) -> pd.DataFrame:

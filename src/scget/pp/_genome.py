@@ -16,7 +16,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scget._errors import GenomeError, needs_extra
-from scget.pp._genome_checks import OTHER, check_bases, check_fit, check_packing
+from scget.pp._genome_checks import OTHER, check_bases, check_fit, check_packing, index_fits
 from scget.pp._regions import Regions, sort_order
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def genome_path(genome: object) -> Path:
 def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.ndarray]:
     """Bases of each region as codes.
 
-    The index of the file (``.fai``, for bgzip also ``.gzi``) is read beside it. Where it is missing or older than the
-    file, it is made anew, and kept if the folder can be written.
+    The index of the file (``.fai``, for bgzip also ``.gzi``) is read beside it. Where it is missing, older than the
+    file or of another file, it is made anew, and kept if the folder can be written.
 
     Parameters
     ----------
@@ -82,7 +82,10 @@ def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.nda
     path = genome_path(genome)
     offsets = np.concatenate([[0], np.cumsum(regions.end - regions.start)]).astype(np.int64)
     codes = np.full(offsets[-1], OTHER, dtype=np.uint8)
-    with tqdm(total=len(regions), desc=f"Opening {path.name}", unit="region", leave=False) as bar, _open(path) as fasta:
+    with (
+        tqdm(total=len(regions), desc=f"Opening {path.name}", unit="region", leave=False) as bar,
+        _open(path, regions) as fasta,
+    ):
         known = check_fit(path, regions, {record.name: len(record) for record in fasta})
         bar.set_description("Reading sequences")
         with _refuse_damage(path):
@@ -97,8 +100,8 @@ def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.nda
     return codes, offsets
 
 
-def _open(path: Path) -> Fasta:
-    """Open the file with an index that is not older than itself."""
+def _open(path: Path, regions: Regions) -> Fasta:
+    """Open the file with an index that is not older than itself and tells where its sequences are."""
     with needs_extra("genome"):
         import pyfaidx
     check_packing(path)
@@ -107,7 +110,8 @@ def _open(path: Path) -> Fasta:
     beside = [Path(f"{path}{kind}") for kind in kinds]
     changed = path.stat().st_mtime
     with needs_extra("genome"), _refuse_damage(path):
-        if all(index.is_file() and index.stat().st_mtime >= changed for index in beside):
+        fresh = all(index.is_file() and index.stat().st_mtime >= changed for index in beside)
+        if fresh and index_fits(path, set(regions.chrom)):
             return pyfaidx.Fasta(path, **options)
         keep = os.access(path.parent, os.W_OK)
         with TemporaryDirectory(prefix=".scget-", dir=path.parent if keep else None) as folder:

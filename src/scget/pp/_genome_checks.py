@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import warnings
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from scget._errors import GenomeError, ScgetWarning, first
+from scget.pp._bgzip import check_whole, is_bgzip, read_at
 from scget.pp._regions import Regions, naming_hint
 
+_LONGEST_NAME = 1 << 12  # bytes of a line that names a sequence
 OTHER = 4  # code of a base that is not A, C, G or T
 _MANY_LOST = 0.05  # share of regions on chromosomes that the genome lacks
 _MANY_UNKNOWN, _MOST_UNKNOWN = 0.02, 0.5  # share of unknown bases: hg38 has 5% in all, called regions next to none
@@ -23,8 +27,7 @@ def check_packing(path: Path) -> None:
         head = file.read(18)
     if head[:2] != b"\x1f\x8b":
         return
-    # bgzip is gzip in blocks; the extra field of each block begins with "BC" (SAM specification, section 4.1).
-    if not (len(head) >= 14 and head[3] & 4 and head[12:14] == b"BC"):
+    if not is_bgzip(head):
         packed = path.name if path.name.endswith(".gz") else f"{path.name}.gz"
         rename = "" if packed == path.name else f"mv '{path.name}' '{packed}' && "
         plain = packed.removesuffix(".gz")
@@ -34,6 +37,31 @@ def check_packing(path: Path) -> None:
         )
     if not path.name.lower().endswith((".gz", ".bgz")):
         raise GenomeError(f"'{path}' is compressed with bgzip, but its name does not end in '.gz'. Rename it.")
+    check_whole(path, GenomeError)
+
+
+def index_fits(path: Path, chroms: Iterable[str]) -> bool:
+    """Whether the index ``.fai`` beside a FASTA file is of this file, as far as ``chroms`` and the file's end tell.
+
+    The line before each sequence must be its name, and what follows it the next name or the end of the file.
+    """
+    try:
+        rows = [line.split("\t") for line in Path(f"{path}.fai").read_text().splitlines()]
+        spans = {name: tuple(int(field) for field in fields[:4]) for name, *fields in rows}
+        last = max(spans, key=lambda name: spans[name][1])
+        for name in {*chroms, last} & spans.keys():
+            length, offset, bases, width = spans[name]
+            before = max(0, offset - _LONGEST_NAME)
+            title = read_at(path, before, offset - before).rstrip(b"\r\n").split(b"\n")[-1]
+            if title[:1] != b">" or title[1:].split()[:1] != [name.encode()]:
+                return False
+            end = offset + (length // bases * width + length % bases if bases else 0)
+            after = read_at(path, max(0, end - 1), _LONGEST_NAME)
+            if not after or after[1:].lstrip()[:1] != (b"" if name == last else b">"):
+                return False
+    except (OSError, ValueError, zlib.error):  # ValueError: an index that is empty or cut
+        return False
+    return True
 
 
 def check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> np.ndarray:

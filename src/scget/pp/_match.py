@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ _OF_REGIONS = (
     keys.MOTIF_TFS,
     keys.PEAK_ANNOTATION,
     keys.ANNOTATION,
+    keys.ONE_BASED,
 )  # in uns; tied to the set of regions
 _FEW = 0.5  # share of regions or of counts, below which much of the data is lost
 
@@ -62,7 +64,8 @@ def match_regions(
     -------
     A new MuData. ``atac`` has the regions of the reference in its order, counts in ``X`` (float32 CSR), and ``obs``,
     ``obsm``, ``obsp`` and ``uns`` as before, but nothing else that belonged to the old regions; the other modalities and
-    ``obs`` are copied. ``atac.uns["matched"]`` holds plain numbers: ``regions`` and ``counts``, the shares of the old
+    ``obs``, ``obsm``, ``obsp`` and ``uns`` of ``mdata`` are copied, but ``rna.var["promoter"]``, which told of the old
+    regions, is dropped. ``atac.uns["matched"]`` holds plain numbers: ``regions`` and ``counts``, the shares of the old
     regions and of their counts that were carried over, ``n_regions``, how many regions of the reference got any, and
     ``min_overlap``.
 
@@ -82,8 +85,8 @@ def match_regions(
     >>> matched["atac"].n_vars, matched["atac"].uns["matched"]["counts"]
     (3, 1.0)
     """
-    if int(min_overlap) != min_overlap or min_overlap < 1:
-        raise InputError(f"min_overlap={min_overlap}: a whole number of bases, at least 1, is needed.")
+    if isinstance(min_overlap, bool) or not isinstance(min_overlap, Integral) or min_overlap < 1:
+        raise InputError(f"min_overlap={min_overlap!r}: a whole number of bases, at least 1, is needed.")
     atac = get_modality(mdata, keys.ATAC, "accessibility")
     for name, modality in mdata.mod.items():
         check_in_memory(modality, name)
@@ -203,6 +206,26 @@ def _assemble(mdata: MuData, counts: csr_matrix, made: AnnData) -> MuData:
         uns=uns | dict(made.uns),
     )
     new = MuData({name: carried if name == keys.ATAC else mdata.mod[name].copy() for name in mdata.mod})
+    if keys.RNA in new.mod:
+        new.mod[keys.RNA].var.drop(columns=keys.PROMOTER, errors="ignore", inplace=True)
+        new.update_var()
+        _warn_of_other_genes(new)
+    new.uns.update(copy.deepcopy(dict(mdata.uns)))
+    if new.obs_names.equals(mdata.obs_names):
+        new.obsm.update({key: value.copy() for key, value in mdata.obsm.items() if key not in mdata.mod})
+        new.obsp.update({key: value.copy() for key, value in mdata.obsp.items() if key not in mdata.mod})
     for column in mdata.obs.columns.difference(new.obs.columns):
         new.obs[column] = mdata.obs[column].reindex(new.obs_names)
     return new
+
+
+def _warn_of_other_genes(mdata: MuData) -> None:
+    table = mdata.mod[keys.ATAC].uns.get(keys.PEAK_ANNOTATION)
+    genes = mdata.mod[keys.RNA].var_names
+    if table is not None and not table["gene"].isin(genes).any():
+        warnings.warn(
+            f"the promoters that come with the reference are of none of the {len(genes):,} genes in 'rna': there "
+            f"{first(table['gene'].unique())}, in 'rna' {first(genes)}. Make them anew with scget.pp.promoters.",
+            ScgetWarning,
+            stacklevel=4,
+        )

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from scget._errors import InputError
+from scget._errors import InputError, first
 
 _ROW = re.compile(r"([ACGT])?\s*[|\[:]?([^\[\]]*)\]?", re.IGNORECASE)  # A [ 4 19 0 ], or the numbers alone
 
@@ -37,7 +38,7 @@ def read_records(path: str | PathLike[str], format: str | None = None) -> list[R
         raise FileNotFoundError(f"No motif file at '{path}'. Give the path of a MEME, JASPAR, PFM or TRANSFAC file.")
     data = Path(path).read_bytes()
     try:
-        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8", "replace").splitlines()
+        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig", "replace").splitlines()
     except (EOFError, OSError, zlib.error) as error:
         raise InputError(f"'{path}' is not a whole gzip file ({error}). Copy it again.") from error
     format = format or _guess(lines, path)
@@ -56,6 +57,11 @@ def read_records(path: str | PathLike[str], format: str | None = None) -> list[R
 
 def check_matrix(name: str, matrix: object) -> np.ndarray:
     """Return the probabilities of a motif as float64, (w, 4)."""
+    if isinstance(matrix, pd.DataFrame):
+        letters = [str(column).upper() for column in matrix.columns]
+        if sorted(letters) != list("ACGT"):
+            raise InputError(f"Motif '{name}' is a table with the columns {first(letters, 4)}; A, C, G, T are needed.")
+        matrix = matrix.to_numpy()[:, [letters.index(base) for base in "ACGT"]]
     try:
         p = np.asarray(matrix, dtype=np.float64)
     except (TypeError, ValueError):
@@ -74,7 +80,7 @@ def check_matrix(name: str, matrix: object) -> np.ndarray:
 def _guess(lines: list[str], path: str | PathLike[str]) -> str:
     """Format of a file, from its content."""
     text = [line for line in lines if line.strip() and not line.startswith("#")]
-    if any(line.startswith(("MEME version", "MOTIF ", "letter-probability")) for line in text):
+    if any(line.lstrip().startswith(("MEME version", "MOTIF ", "letter-probability")) for line in text):
         return "meme"
     if any(re.match(r"P[0O]\s", line) for line in text):
         return "transfac"
@@ -96,11 +102,12 @@ def _numbers(words: list[str]) -> list[float] | None:
 def _read_meme(lines: list[str], path: str | PathLike[str]) -> Iterator[Record]:
     """MOTIF lines, each followed by a letter-probability matrix."""
     name, other, width = "", "", -1
+    has_matrix, after = True, False  # of the motif being read; whether its last row has just passed
     rows: list[list[float]] | None = None  # the matrix being read
-    for line in [*lines, ""]:
+    for line in [*lines, "", "MOTIF end"]:
         words = line.split()
+        row = _numbers(words)
         if rows is not None:
-            row = _numbers(words)
             if row is not None and len(rows) != width:
                 rows.append(row)
                 continue
@@ -109,17 +116,34 @@ def _read_meme(lines: list[str], path: str | PathLike[str]) -> Iterator[Record]:
                     f"Motif '{name}' in '{path}' has {len(rows)} rows, but says w= {width}. Mend the file."
                 )
             yield Record(name, other, check_matrix(name, rows))
-            rows = None
+            rows, has_matrix, after = None, True, True
+        if after and row is not None:
+            raise InputError(
+                f"Motif '{name}' in '{path}' has the row '{line.strip()[:60]}' after its end. Mend the file."
+            )
+        after = after and not words
         if line.startswith("ALPHABET=") and "".join(words[1:] or [words[0][9:]]) != "ACGT":
             raise InputError(f"'{path}' has '{line.strip()}'; motifs of DNA (ALPHABET= ACGT) are needed.")
-        if line.startswith("MOTIF") and len(words) > 1:
-            name, other = words[1], " ".join(words[2:])
-        elif line.startswith("letter-probability matrix"):
-            told = words[words.index("w=") + 1] if "w=" in words[:-1] else "-1"
-            if not re.fullmatch(r"-?[0-9]{1,6}", told):
-                raise InputError(f"Motif '{name}' in '{path}' says w= {told}; a whole number is needed. Mend the file.")
-            width = int(told)
-            rows = []
+        if words[:1] == ["MOTIF"]:
+            if not has_matrix:
+                raise InputError(
+                    f"Motif '{name}' in '{path}' has no letter-probability matrix; log-odds do not serve. Mend the file."
+                )
+            if len(words) == 1:
+                raise InputError(f"'{path}' has a motif without a name, after '{name or 'the head'}'. Name it.")
+            name, other, has_matrix = words[1], " ".join(words[2:]), False
+        elif line.lstrip().startswith("letter-probability matrix"):
+            if not name:
+                raise InputError(f"'{path}' has a matrix before the first MOTIF line. Name it.")
+            rows, width = [], _width(name, line, path)
+
+
+def _width(name: str, line: str, path: str | PathLike[str]) -> int:
+    """Number of rows that the head of a matrix tells, or -1."""
+    match = re.search(r"\bw=\s*(\S+)", line)
+    if match and not re.fullmatch(r"-?[0-9]{1,6}", match[1]):
+        raise InputError(f"Motif '{name}' in '{path}' says w= {match[1]}; a whole number is needed. Mend the file.")
+    return int(match[1]) if match else -1
 
 
 def _read_blocks(lines: list[str], path: str | PathLike[str]) -> Iterator[Record]:
@@ -175,24 +199,40 @@ def _read_transfac(lines: list[str], path: str | PathLike[str]) -> Iterator[Reco
     entry: dict[str, str] = {}
     order: list[int] = []
     rows: list[list[float]] | None = None
-    for line in [*lines, "//"]:
-        key, *words = line.split() or [""]
+    begin = 1
+    ended = True  # by XX or //, as the matrix of a whole file is
+    for line in [*lines, None]:
+        key, *words = (line or "//").split() or [""]
+        if key in ("//", "XX") and line is not None:
+            ended = True
         if key == "//":
             name = entry.get("AC") or entry.get("ID") or entry.get("NA") or ""
-            if rows is not None and not name:
-                raise InputError(f"'{path}' has a matrix without an AC, ID or NA line. Name it.")
+            if rows is not None and (not name or not ended):
+                what = f"motif '{name}', which no '//' ends" if name else "a matrix without an AC, ID or NA line"
+                raise InputError(f"'{path}' has {what}. {'Is the file whole?' if name else 'Name it.'}")
             if rows is not None:
                 yield Record(name.split()[0], entry.get("NA") or entry.get("ID", ""), _from_counts(name, rows, path))
             entry, rows = {}, None
         elif key in ("P0", "PO"):
             letters = [word.upper() for word in words]
             if sorted(letters) != list("ACGT"):
-                raise InputError(f"'{path}' has '{line.strip()}'; a matrix of A, C, G, T is needed.")
-            order, rows = [letters.index(base) for base in "ACGT"], []
+                raise InputError(f"'{path}' has '{(line or '').strip()}'; a matrix of A, C, G, T is needed.")
+            if rows is not None:
+                raise InputError(
+                    f"'{path}' has two matrices in the entry of '{entry.get('AC')}'. Put '//' between them."
+                )
+            order, rows, ended = [letters.index(base) for base in "ACGT"], [], False
         elif rows is not None and key.isdigit():
+            begin = int(key) if not rows else begin
             row = _numbers(words[:4])  # a consensus letter may follow
             if row is None or len(row) != 4:
-                raise InputError(f"'{path}' has '{line.strip()[:60]}' where four numbers are needed. Mend the file.")
+                raise InputError(
+                    f"'{path}' has '{(line or '').strip()[:60]}' where four numbers are needed. Mend the file."
+                )
+            if ended or begin > 1 or int(key) != begin + len(rows):
+                raise InputError(
+                    f"'{path}' has the row '{(line or '').strip()[:60]}' out of its order. Is the file whole?"
+                )
             rows.append([row[i] for i in order])
         elif words:
             entry.setdefault(key, " ".join(words))

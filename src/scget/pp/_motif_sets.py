@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -16,7 +19,7 @@ from scget.pp._motif_files import check_matrix, read_records
 from scget.pp._tf_names import tf_names
 
 Motifs = str | PathLike[str] | Mapping[str, np.ndarray]
-Clusters: TypeAlias = str | PathLike[str] | Mapping[str, str] | pd.DataFrame
+Clusters: TypeAlias = str | PathLike[str] | Mapping[str, str] | pd.Series | pd.DataFrame
 
 
 class MotifSet(Mapping[str, np.ndarray]):
@@ -44,9 +47,57 @@ class MotifSet(Mapping[str, np.ndarray]):
         tfs: Mapping[str, list[str]] | None = None,
         clusters: Mapping[str, str] | None = None,
     ) -> None:
+        if not isinstance(matrices, Mapping):
+            raise TypeError(
+                f"matrices is a {type(matrices).__name__}; a mapping from name to a (width, 4) matrix is needed."
+            )
         self._matrices = {str(name): check_matrix(str(name), matrix) for name, matrix in matrices.items()}
-        self.tfs = {name: list(tfs[name]) if tfs else tf_names(name) for name in self._matrices}
+        for what, given in (("tfs", tfs or None), ("clusters", clusters)):
+            lacking = [] if given is None else [name for name in self._matrices if name not in given]
+            if lacking:
+                raise InputError(
+                    f"`{what}` lacks {len(lacking)} of {len(self._matrices)} motifs: {first(lacking)}. Give all, or None."
+                )
+        symbols = {name: tfs[name] if tfs else tf_names(name) for name in self._matrices}
+        self.tfs = {name: [tf] if isinstance(tf, str) else list(tf) for name, tf in symbols.items()}
         self.clusters = None if clusters is None else {name: clusters[name] for name in self._matrices}
+
+    def subset(self, names: Iterable[str]) -> MotifSet:
+        """Take some of the motifs, with their factors and clusters; a plain dict of them would lose both.
+
+        Parameters
+        ----------
+        names
+            Motifs of the set, in the order wanted.
+
+        Raises
+        ------
+        InputError
+            If one is not in the set.
+
+        Examples
+        --------
+        >>> site = [[0.1, 0.2, 0.3, 0.4]] * 8
+        >>> motifs = scget.pp.MotifSet(
+        ...     {"MA0004.1": site, "MA0006.1": site}, {"MA0004.1": ["ARNT"], "MA0006.1": ["AHR"]}
+        ... )
+        >>> motifs.subset(["MA0006.1"]).tfs
+        {'MA0006.1': ['AHR']}
+        """
+        if isinstance(names, str):
+            raise InputError(f"names={names!r} is one text; give a list of names.")
+        kept = list(names)
+        unknown = [name for name in kept if name not in self._matrices]
+        if unknown:
+            raise InputError(
+                f"{len(unknown)} of {len(kept)} names are not in the set: {first(unknown)}. It has {first(self)}."
+            )
+        groups = self.clusters
+        return MotifSet(
+            {name: self._matrices[name] for name in kept},
+            {name: self.tfs[name] for name in kept},
+            None if groups is None else {name: groups[name] for name in kept},
+        )
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._matrices[name]
@@ -108,13 +159,13 @@ def motif_set(motifs: Motifs | None) -> MotifSet:
             "No `motifs` given; a set, a file of motifs or a dict of probability matrices is needed. Try "
             "motifs=scget.datasets.motifs('hocomoco_v12'), from https://hocomoco12.autosome.org."
         )
-    if isinstance(motifs, MotifSet):
-        return motifs
-    if not isinstance(motifs, Mapping):
+    if isinstance(motifs, str | PathLike):
         return read_motifs(motifs)
+    if not isinstance(motifs, Mapping):
+        raise TypeError(f"`motifs` is a {type(motifs).__name__}; a set, the path of one file or a mapping is needed.")
     if not motifs:
         raise InputError("`motifs` is empty; at least one motif is needed.")
-    return MotifSet(motifs)
+    return motifs if isinstance(motifs, MotifSet) else MotifSet(motifs)
 
 
 def tf_table(motifs: MotifSet, clusters: Mapping[str, str]) -> pd.DataFrame:
@@ -128,12 +179,17 @@ def clusters_of(motifs: Mapping[str, np.ndarray], clusters: Clusters | None) -> 
     """Cluster of every motif; by default the set's own, or each motif by itself."""
     if clusters is None:
         return dict(getattr(motifs, "clusters", None) or {m: m for m in motifs})
-    if isinstance(clusters, Mapping):
+    if isinstance(clusters, Mapping | pd.Series):
+        clusters = dict(clusters.items())
         table = pd.DataFrame({"motif": list(clusters.keys()), "cluster": list(clusters.values())})
     elif isinstance(clusters, pd.DataFrame):
         table = clusters
+    elif isinstance(clusters, str | PathLike):
+        table = _read_clusters(Path(clusters))
     else:
-        table = pd.read_csv(clusters, sep="\t", header=None, dtype=str, comment="#")
+        raise InputError(f"`clusters` is a {type(clusters).__name__}; a mapping, a table or the path of one is needed.")
+    if {"motif", "cluster"} <= set(table.columns):
+        table = table[["motif", "cluster"]]
     if table.shape[1] < 2:
         raise InputError(f"`clusters` has {table.shape[1]} column; motif and cluster are needed, tab-separated.")
     nameless = table.iloc[:, 0][table.iloc[:, :2].isna().any(axis=1)].tolist()
@@ -151,6 +207,26 @@ def clusters_of(motifs: Mapping[str, np.ndarray], clusters: Clusters | None) -> 
             "`clusters`, or leave these motifs out."
         )
     return {m: members[m] for m in motifs}
+
+
+def _read_clusters(path: Path) -> pd.DataFrame:
+    """Table of a tab-separated file, all text; its first line may name the columns."""
+    if not path.is_file():
+        raise FileNotFoundError(f"No file of clusters at '{path}'. Give a table of motif and cluster, tab-separated.")
+    data = path.read_bytes()
+    try:
+        text = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
+    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
+        raise InputError(f"'{path}' cannot be read as text or gzip ({error}). Give a table in UTF-8.") from error
+    lines = [line for line in text.split("\n") if line.strip() and not line.startswith("#")]
+    rows = [[cell.strip() or None for cell in line.split("\t")] for line in lines]
+    wrong = [line for line, row in zip(lines, rows, strict=True) if len(row) != len(rows[0])]
+    if not rows or wrong:
+        found = f"has the line {wrong[0][:60]!r} of other columns than the first" if wrong else "has no line"
+        raise InputError(f"'{path}' {found}. Motif and cluster are needed in each, tab-separated.")
+    if {"motif", "cluster"} <= set(rows[0]):
+        return pd.DataFrame(rows[1:], columns=[cell or "" for cell in rows[0]], dtype=object)
+    return pd.DataFrame(rows, dtype=object)
 
 
 def sha256_of(motifs: Mapping[str, np.ndarray], clusters: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +58,8 @@ def motif_scores(
         A set of motifs such as ``scget.datasets.motifs("hocomoco_v12")``, the path of a file that :func:`read_motifs`
         reads, or a mapping from name to a ``(width, 4)`` matrix of probabilities of A, C, G, T.
     clusters
-        Cluster of each motif: a mapping, a table whose first two columns are motif and cluster, or the path of such a
-        table, tab-separated without a header; :func:`cluster_motifs` makes one. Without it the set's own clusters are taken, if
+        Cluster of each motif: a mapping, a table with columns ``motif`` and ``cluster`` (else the first two count), or the
+        path of such a table, tab-separated, with or without a header; :func:`cluster_motifs` makes one. Without it the set's own clusters are taken, if
         it has any; else each motif is its own cluster.
     pvalue
         Probability that background sequence reaches a motif's threshold at one position of one strand.
@@ -224,13 +225,16 @@ def _on(device: str, scanner: Any) -> dict[str, Any]:
 
 def _check_settings(pvalue: float, background: Sequence[float] | None, pseudocount: float) -> np.ndarray:
     """Refuse settings without meaning; return the background."""
-    if not 0 < pvalue < 1:
-        raise InputError(f"`pvalue` is {pvalue}; a probability between 0 and 1 is needed, such as 1e-4.")
-    if not 0 < pseudocount < np.inf:
-        raise InputError(f"`pseudocount` is {pseudocount}; a number above 0 is needed, such as 0.01.")
-    b = np.asarray(BACKGROUND if background is None else background, dtype=np.float64)
+    if not isinstance(pvalue, Real) or not 0 < pvalue < 1:
+        raise InputError(f"`pvalue` is {pvalue!r}; a probability between 0 and 1 is needed, such as 1e-4.")
+    if not isinstance(pseudocount, Real) or not 0 < pseudocount < np.inf:
+        raise InputError(f"`pseudocount` is {pseudocount!r}; a number above 0 is needed, such as 0.01.")
+    try:
+        b = np.asarray(BACKGROUND if background is None else background, dtype=np.float64)
+    except (TypeError, ValueError):
+        b = np.empty(0)
     if b.shape != (4,) or not (b > 0).all() or abs(b.sum() - 1) > 1e-3:
         raise InputError(
-            f"`background` is {b.tolist()}; four frequencies above 0 that sum to 1 are needed, for A, C, G, T."
+            f"`background` is {background!r}; four frequencies above 0 that sum to 1 are needed, for A, C, G, T."
         )
     return b

@@ -20,6 +20,7 @@ from scget.pp._regions import Regions, regions_of, sort_order
 if TYPE_CHECKING:
     from mudata import MuData
 
+_WIDEST = 1_000_000_000  # bases; no chromosome is longer
 FEW_GENES = 0.2  # share of genes with a promoter region, below which build or annotation are in doubt
 NO_PROMOTER = (
     "not in the annotation",
@@ -46,7 +47,7 @@ def promoters(
         Path of a GTF or GFF3 of GENCODE, Ensembl or RefSeq (plain or ``.gz``), or a table of TSS: path of a tab-separated
         file (or ``.csv``; plain or ``.gz``) or DataFrame with columns ``gene``, ``chrom``, ``tss`` (0-based) and
         ``strand``. Each transcript counts; genes without a transcript count with their own start. Genes on more than
-        one chromosome are left out; those on X and Y alike (pseudo-autosomal) count with their place on X.
+        one chromosome with regions are left out; those on X and Y alike (pseudo-autosomal) count with their place on X.
     flank
         Bases at either side of the TSS, 0 or more.
     copy
@@ -76,8 +77,10 @@ def promoters(
     >>> scget.pp.promoters(mdata, tss)  # doctest: +SKIP
     >>> mdata["atac"].uns["peak_annotation"]  # doctest: +SKIP
     """
-    if isinstance(flank, bool) or not isinstance(flank, Integral) or flank < 0:
-        raise InputError(f"flank={flank!r}: bases at either side of the TSS are needed, a whole number from 0 on.")
+    if isinstance(flank, bool) or not isinstance(flank, Integral) or not 0 <= flank <= _WIDEST:
+        raise InputError(
+            f"flank={flank!r}: bases at either side of the TSS are needed, a whole number from 0 to {_WIDEST:,}."
+        )
     atac = get_modality(mdata, keys.ATAC, "accessibility")
     genes = None
     if keys.RNA in mdata.mod:
@@ -90,7 +93,7 @@ def promoters(
     _check_chromosomes(regions, every_tss)
     if genes is not None:
         every_tss = _name_as_in(every_tss, genes)
-    tss = _drop_ambiguous(every_tss)
+    tss = _drop_ambiguous(every_tss, regions)
     table = _annotate(regions, tss, int(flank))
     if table.empty:
         raise GenomeError(
@@ -141,11 +144,15 @@ def _check_chromosomes(regions: Regions, tss: pd.DataFrame) -> None:
     )
 
 
-def _drop_ambiguous(tss: pd.DataFrame) -> pd.DataFrame:
-    """Leave out genes annotated on more than one chromosome, as GET does: one name, but several genes.
+def _drop_ambiguous(tss: pd.DataFrame, regions: Regions) -> pd.DataFrame:
+    """Leave out genes annotated on more than one chromosome with regions, as GET does: one name, but several genes.
+
+    A place on a chromosome without regions, such as an alternate contig, plays no part where the gene has another.
 
     A gene on X and on Y alone is one gene of the pseudo-autosomal regions, which read mapping leaves on X.
     """
+    here = tss["chrom"].isin(regions.chrom)
+    tss = tss[here | ~tss["gene"].isin(tss.loc[here, "gene"])]
     chrom = tss["chrom"].str.removeprefix("chr")
     n_chroms = tss.groupby("gene")["chrom"].transform("nunique")
     on_x = tss["gene"].isin(tss.loc[chrom == "X", "gene"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import re
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -81,21 +83,28 @@ def _rows(path: Path) -> tuple[list[list[str]], list[int]]:
     with open(path, "rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
     try:
-        with gzip.open(path, "rt", encoding="utf-8") if packed else open(path, encoding="utf-8") as file:
+        with gzip.open(path, "rt", encoding="utf-8-sig") if packed else open(path, encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 line = line.rstrip("\r\n")
                 if not line.strip() or line.startswith("#") or line.split(None, 1)[0] in ("track", "browser"):
                     continue
-                fields = line.split("\t") if "\t" in line else line.split()
-                if len(fields) < 3 or not fields[0].strip():
+                fields = line.split("\t") if "\t" in line else _split_at_blanks(line)
+                fields[0] = fields[0].strip()
+                if len(fields) < 3 or not fields[0]:
                     raise InputError(f"line {number:,} of '{path.name}' has no region: {line[:60]!r}. {_HELP}")
                 rows.append(fields)
                 line_of_row.append(number)
-    except (EOFError, OSError, UnicodeDecodeError) as error:
+    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise InputError(f"'{path}' cannot be read as text or gzip ({error}). Give a whole BED file.") from error
     if not rows:
         raise InputError(f"no region in '{path}'. {_HELP}")
     return rows, line_of_row
+
+
+def _split_at_blanks(line: str) -> list[str]:
+    """Fields of a line without tabs; the whole line where the second and third are no numbers, as blanks may be in names."""
+    fields = line.split()
+    return fields if all(re.fullmatch(r"-?[0-9.e+]+", field) for field in fields[1:3]) else [line]
 
 
 def _extra_columns(path: Path) -> tuple[str, ...]:

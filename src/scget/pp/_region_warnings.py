@@ -9,12 +9,20 @@ import numpy as np
 import pandas as pd
 
 from scget import _keys as keys
-from scget._errors import ScgetWarning
+from scget._errors import ScgetWarning, first
 from scget.pp._regions import Regions, sort_order
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
+_ARCHR = {
+    "GroupReplicate",
+    "Reproducibility",
+    "replicateScoreQuantile",
+    "groupScoreQuantile",
+    "peakType",
+    "nearestGene",
+}
 _ENOUGH = 10  # regions, of which a common pattern is no chance
 
 
@@ -24,7 +32,8 @@ def warn_of_regions(atac: AnnData, regions: Regions, *, stacklevel: int = 3) -> 
     Parameters
     ----------
     atac
-        Whose regions they are; where it holds motif scores or promoters already, nothing is said again.
+        Whose regions they are; where it holds motif scores or promoters already, nothing is said again, and nothing of
+        1-based coordinates where :func:`scget.pp.sort_regions` has shifted them.
     regions
         In any order.
     stacklevel
@@ -35,7 +44,7 @@ def warn_of_regions(atac: AnnData, regions: Regions, *, stacklevel: int = 3) -> 
     overlap = overlap_message(regions)
     if overlap:
         warnings.warn(overlap, ScgetWarning, stacklevel=stacklevel)
-    sign = one_based_sign(atac.var, regions)
+    sign = "" if keys.ONE_BASED in atac.uns else one_based_sign(atac.var, regions)
     if sign:
         warnings.warn(
             f"{sign}: 1-based coordinates, as of R's GRanges? scget counts from 0 and leaves out the end. If they are, "
@@ -65,7 +74,8 @@ def one_based_sign(var: pd.DataFrame, regions: Regions) -> str:
     """Say what makes coordinates look 1-based with the end included; empty where nothing does.
 
     Read as 0-based half-open, such regions lack a base: those of 500 bp seem to have 499, and a table of R's GRanges
-    has a column ``width`` one above ``end - start``. 501 bp is said of both kinds: ArchR's are 1-based, SnapATAC2's are not.
+    has a column ``width`` one above ``end - start``. So do ArchR's of 501 bp, known by their columns;
+    where 501 bp remain, they are SnapATAC2's, or ArchR's moved to 0 already or not.
     """
     if len(regions) < _ENOUGH:
         return ""
@@ -80,7 +90,9 @@ def one_based_sign(var: pd.DataFrame, regions: Regions) -> str:
     if (size == size[0]).all() and size[0] % 100 == 99:
         return f"all regions are {size[0]:,} bp long, one less than {size[0] + 1:,}"
     if (size == size[0]).all() and size[0] % 100 == 1:
-        return f"all regions are {size[0]:,} bp long, as those of ArchR (1-based) and of SnapATAC2 (0-based, no change needed)"
+        return f"all regions are {size[0]:,} bp long, as those of SnapATAC2 (0-based: nothing to do) and of ArchR"
+    if (size == 500).all() and _ARCHR.intersection(var.columns):
+        return f"all regions are 500 bp long and var has ArchR's {first(c for c in var.columns if c in _ARCHR)}"
     if (regions.start % 10 == 1).all() and (regions.end % 10 == 0).all():
         return f"all starts end in 1 and all ends in 0, first {str(regions.names[0])!r}"
     return ""

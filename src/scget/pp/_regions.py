@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 # Read from the right, as contigs hold "_", "-" and ":" themselves; 18 digits fit into int64.
 _NAME = re.compile(r"(.*[^:_\-])[:_\-](-?[0-9]{1,18})[_\-](-?[0-9]{1,18})", re.ASCII)
 _NAME_HELP = "Use 'chr1:100-600' (also 'chr1-100-600', 'chr1_100_600'), or var columns chrom, start, end."
-_ALIASES = {
-    "chrom": ("chrom", "chr", "chromosome", "seqnames", "seqname", "seqid", "contig", "#chrom", "peak_chr"),
-    "start": ("start", "chromstart", "chrom_start", "peak_start"),
-    "end": ("end", "chromend", "chrom_end", "stop", "peak_end"),
-}
+_CHROMS = ("chrom", "chr", "chromosome", "seqnames", "seqname", "seqid", "contig", "#chrom", "peak_chr")
+_SPANS = (
+    ("start", "end"),
+    ("start", "stop"),
+    ("chromstart", "chromend"),
+    ("chrom_start", "chrom_end"),
+    ("peak_start", "peak_end"),
+)
 _NAME_COLUMNS = ("interval", "peak", "peaks", "region", "regions", "coordinates")  # "interval" is Cell Ranger's
 
 
@@ -125,10 +128,10 @@ def regions_in(var: pd.DataFrame, *, one_based: bool = False) -> Regions:
         disagree.
     """
     columns = find_columns(var)
-    if columns is None:
+    if not columns:
         regions = _from_names(var)
     else:
-        regions = _from_columns(var, columns)
+        regions = _from_columns(var, columns[0])
         _check_names_agree(regions, np.asarray(var.index, dtype=object))
     if one_based:
         regions = _from_one_based(regions)
@@ -171,24 +174,49 @@ def _natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
-def find_columns(var: pd.DataFrame) -> list[str] | None:
-    """Columns of ``var`` that hold chromosome, start and end; None unless there are all three."""
-    found = []
-    for aliases in _ALIASES.values():
-        hits = [alias for alias in aliases if alias in var.columns]
-        hits += [column for alias in aliases for column in var.columns if str(column).lower() == alias]
-        if not hits:
-            return None
-        found.append(hits[0])
+def find_columns(var: pd.DataFrame) -> list[list[str]]:
+    """Each three columns of ``var`` that hold chromosome, start and end; none unless there are all three.
+
+    Names of one family belong together, so that ``start`` of a gene is not joined with ``peak_chr``.
+
+    Raises
+    ------
+    InputError
+        If two such triples differ.
+    """
+    written = {str(column).lower(): column for column in reversed(var.columns)} | {c: c for c in var.columns}
+    found: list[list[str]] = []
+    for start, end in _SPANS:
+        family = "peak_" if start.startswith("peak_") else ""
+        chroms = [name for name in _CHROMS if name in written and name.startswith("peak_") == bool(family)]
+        if chroms and start in written and end in written:
+            found.append([written[name] for name in (chroms[0], start, end)])
+    for other in found[1:]:
+        if not all(_as_written(var[a]).equals(_as_written(var[b])) for a, b in zip(found[0], other, strict=True)):
+            raise InputError(
+                f"var holds two sets of coordinates that differ, in the columns {first(found[0])} and {first(other)}. "
+                "Drop or rename the columns that are not those of the regions."
+            )
     return found
+
+
+def _as_written(column: pd.Series) -> pd.Series:
+    """Values as text, whole numbers of any type alike."""
+    numbers = pd.to_numeric(column.astype(object), errors="coerce").astype(np.float64)
+    return column.astype(str).where(numbers.isna(), numbers.astype(str))
+
+
+def name_columns(var: pd.DataFrame) -> list[str]:
+    """Columns of ``var`` such as Cell Ranger's ``interval``, in which all texts are coordinates."""
+    named = [column for column in var.columns if str(column).lower() in _NAME_COLUMNS]
+    return [column for column in named if are_names(var[column]).all()]
 
 
 def _from_names(var: pd.DataFrame) -> Regions:
     """Coordinates from the row names or, where not all of these are coordinates, from the first column that is."""
     if not are_names(var.index).all():
-        for column in var.columns:
-            if str(column).lower() in _NAME_COLUMNS and are_names(var[column]).all():
-                return parse_regions(var[column])
+        for column in name_columns(var):
+            return parse_regions(var[column])
     return parse_regions(var.index)
 
 
@@ -215,10 +243,13 @@ def _from_columns(var: pd.DataFrame, columns: list[str]) -> Regions:
 
 def _whole_numbers(column: pd.Series) -> np.ndarray:
     """Column as int64; anything else than a whole number is refused."""
+    if pd.api.types.is_complex_dtype(column.dtype):
+        raise InputError(f"{column.name} holds complex numbers. Coordinates are 0-based whole numbers.")
     if pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any():
-        return column.to_numpy(dtype=np.int64)
-    numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
-    wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers))
+        numbers = column.to_numpy(dtype=np.float64)
+    else:
+        numbers = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(dtype=np.float64)
+    wrong = ~np.isfinite(numbers) | (numbers != np.floor(numbers)) | (np.abs(numbers) >= 2**53)
     if wrong.any():
         at = int(wrong.argmax())
         raise InputError(

@@ -26,8 +26,8 @@ from scget._errors import InputError, ScgetWarning
 def check_folder(cache: str | PathLike[str]) -> None:
     """Make the folder if it is missing; refuse, with :class:`InputError`, where that cannot be."""
     try:
-        Path(cache).mkdir(parents=True, exist_ok=True)
-    except (OSError, TypeError) as error:
+        Path(cache).expanduser().mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError, TypeError) as error:
         raise InputError(
             f"`cache` is {cache!r}, which is no folder and cannot become one ({error}). Give a folder."
         ) from error
@@ -45,7 +45,7 @@ def scan_key(codes: np.ndarray, offsets: np.ndarray, settings: Mapping[str, Any]
 def cached(cache: str | PathLike[str], key: str, make: Callable[[], csr_matrix]) -> csr_matrix:
     """Read the matrix of that key from the folder; where it is not there, or damaged, make and keep it."""
     check_folder(cache)
-    path = Path(cache) / f"{key}.scan"
+    path = Path(cache).expanduser() / f"{key}.scan"
     scores = _read(path)
     if scores is None:
         scores = make()

@@ -60,6 +60,9 @@ _SYMBOLS = dict(
 )
 
 
+_IDENTIFIER = re.compile(r"(MA|UN|PB|PF|PH|PL)\d{4}(\.\d+)?|M\d{4,5}(_\d+\.\d+)?")  # of JASPAR, CIS-BP, TRANSFAC
+
+
 def tf_names(motif: str, other: str = "") -> list[str]:
     """Gene symbols of the factors of a motif, upper case, in the order of the name.
 
@@ -67,7 +70,7 @@ def tf_names(motif: str, other: str = "") -> list[str]:
     ----------
     motif
         Its identifier. Without another name the symbol is what stands before the first ``.`` or ``_``, as in HOCOMOCO
-        (``TF65.H12CORE.0.P.B``), Jolma 2013 (``GATA3_GATA_1``) and Vierstra's archetypes (``RREB1_MA0073.1``).
+        (``TF65.H12CORE.0.P.B``), Jolma 2013 (``GATA3_GATA_1``) and Vierstra's archetypes (``RREB1_MA0073.1``); a bare identifier such as ``MA0004.1`` tells no symbol.
     other
         Its other name, as JASPAR has (``MA0099.3 FOS::JUN``) and CIS-BP (``M0082_1.02 (TFAP2A)_(Homo_sapiens)``).
 
@@ -77,6 +80,8 @@ def tf_names(motif: str, other: str = "") -> list[str]:
     (['RELA'], ['DDIT3', 'CEBPA'])
     """
     text = other.split()[0] if other.split() else re.split(r"[._]", motif)[0]
+    if _IDENTIFIER.fullmatch(text if other.split() else motif):
+        return []
     cisbp = re.match(r"\(([^()]+)\)_\(", text)
     text = cisbp[1] if cisbp else re.sub(r"\(var\.\d+\)$", "", text)
     from_uniprot = re.search(r"\.H\d\d(CORE|MO|INVIVO|INVITRO|RSNP)\.", motif) is not None
