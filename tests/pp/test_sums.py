@@ -131,6 +131,7 @@ def test_zarr_without_dask(many, tmp_path, container):
 
 @pytest.mark.parametrize("source", ["zarr", "h5mu"])
 def test_lazy_reading_of_anndata(many, tmp_path, source):
+    many["atac"].uns["motif_scan"] = {"genome": "toy", "background": np.array([0.3, 0.2, 0.2, 0.3])}
     path = tmp_path / f"cells.{source}"
     many.write_zarr(path) if source == "zarr" else many.write(path)
     opened = zarr.open_group(path, mode="r") if source == "zarr" else h5py.File(path)
@@ -144,6 +145,8 @@ def test_lazy_reading_of_anndata(many, tmp_path, source):
     assert_same(rows, expected)
     np.testing.assert_array_equal(rows["atac"].varm["motif_scores"], expected["atac"].varm["motif_scores"])
     assert list(rows["atac"].uns["motif_names"]) == ["AP1/1", "GATA", "CTCF"]
+    assert type(rows["atac"].uns["motif_scan"]["background"]) is np.ndarray
+    assert rows["atac"].uns["motif_scan"]["background"].tolist() == [0.3, 0.2, 0.2, 0.3]
     rows.write(tmp_path / "rows.h5mu")  # nothing in the rows is lazy any more
 
 

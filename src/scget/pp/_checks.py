@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 __all__ = [
+    "as_names",
     "check_counts",
     "check_genes",
     "check_in_memory",
@@ -36,7 +37,6 @@ __all__ = [
     "check_rows_counted",
     "check_writable",
     "get_counts",
-    "get_labels",
     "get_modality",
     "warn_if_not_fragments",
 ]
@@ -184,6 +184,24 @@ def check_genes(rna: AnnData) -> None:
         )
 
 
+def as_names(values: Any, called: str = "names") -> np.ndarray:
+    """Return names as ``(n,)`` objects of text, whatever kind of array or list a file was read into.
+
+    Parameters
+    ----------
+    values
+        One-dimensional, such as text of numpy's own type (zarr), of fixed length, of bytes, or a list.
+    called
+        What they are, for the message.
+    """
+    names = np.asarray(values, dtype=object)
+    if names.ndim != 1:
+        raise InputError(f"{called} are a {type(values).__name__} of {names.ndim} axes, a list of texts is needed.")
+    texts = np.empty(len(names), dtype=object)
+    texts[:] = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    return texts
+
+
 def check_motifs(atac: AnnData) -> None:
     """Refuse missing, unnamed or broken motif scores."""
     run = "run scget.pp.motif_scores(mdata, genome=..., motifs=...) first."
@@ -197,7 +215,7 @@ def check_motifs(atac: AnnData) -> None:
     names = atac.uns.get(keys.MOTIF_NAMES)
     if names is None:
         raise InputError(f"no motif names in atac.uns[{keys.MOTIF_NAMES!r}]: {run}")
-    index = pd.Index(np.asarray(names).astype(str))
+    index = pd.Index(as_names(names, f"motif names in atac.uns[{keys.MOTIF_NAMES!r}]"))
     if len(index) != scores.shape[1]:
         raise InputError(f"{len(index):,} motif names for {scores.shape[1]:,} columns of motif scores: {run}")
     twice = index[index.duplicated()].unique()
@@ -225,53 +243,3 @@ def check_promoters(atac: AnnData, region_names: np.ndarray) -> None:
         raise InputError(f"the promoter table lacks the columns {first(missing, 5)}: {run}")
     if not table["region"].astype(str).isin(region_names).any():
         raise InputError(f"none of the {len(table):,} promoters is one of the regions of 'atac': {run}")
-
-
-def get_labels(mdata: MuData, names: Sequence[str], column: str) -> pd.Series:
-    """Return the label of every row as text, from whichever modality holds it.
-
-    Parameters
-    ----------
-    mdata
-        Whose modalities hold the same rows (see :func:`check_rows`).
-    names
-        Modalities to look into.
-    column
-        Of their ``obs``.
-
-    Returns
-    -------
-    Text by row name, in the order of the first modality that holds the column.
-    """
-    found = {name: mdata.mod[name].obs[column] for name in names if column in mdata.mod[name].obs}
-    if not found:
-        there = [f"{name}:{key}" for name in names for key in mdata.mod[name].obs.columns]
-        copy = f" Copy it: mdata[{names[0]!r}].obs[{column!r}] = mdata.obs[{column!r}]." if column in mdata.obs else ""
-        raise InputError(f"no column {column!r} in obs of {first(names)}. Found: {first(there, 8) or 'none'}.{copy}")
-    texts = {name: _as_text(values, f"{name}.obs[{column!r}]") for name, values in found.items()}
-    (name, labels), *others = texts.items()
-    for other_name, other in others:
-        other = other.reindex(labels.index)
-        differ = labels.index[labels.to_numpy() != other.to_numpy()]
-        if len(differ):
-            row = differ[0]
-            raise InputError(
-                f"labels of {column!r} differ for {len(differ):,} rows, first {str(row)!r}: "
-                f"{labels[row]!r} in {name!r}, {other[row]!r} in {other_name!r}. Mend one of them."
-            )
-    return labels
-
-
-def _as_text(values: pd.Series, where: str) -> pd.Series:
-    """Labels as text; missing ones, and different ones that read the same, are refused."""
-    n_missing = int(values.isna().sum())
-    if n_missing:
-        raise InputError(
-            f"{n_missing:,} rows have no label in {where}, first {str(values.index[values.isna()][0])!r}. "
-            "Drop them or label them."
-        )
-    kinds = pd.Series(values.astype(object).unique(), dtype=object)
-    same = kinds[kinds.astype(str).duplicated(keep=False)]
-    if len(same):
-        raise InputError(f"labels {same.iloc[0]!r} and {same.iloc[1]!r} both exist in {where}. Make them one kind.")
-    return values.astype(object).map(str)

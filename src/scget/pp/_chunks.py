@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
 
 _VALUES = 1 << 24  # read in one go: some 500 MB while they are summed
 
@@ -30,6 +33,26 @@ def is_on_disk(matrix: Any) -> bool:
 
     outside = type(matrix).__module__.startswith(("h5py.", "zarr."))
     return outside or is_dask(matrix) or isinstance(matrix, (CSRDataset, CSCDataset))
+
+
+def loaded(value: Any) -> Any:
+    """Return a plain copy in memory of what may be a view, on disk, or lazy; a record with all that is in it.
+
+    Text of numpy's own type, as zarr files give, becomes text in an array of objects, which any file takes.
+    """
+    if is_dask(value):
+        value = value.compute()
+    elif hasattr(value, "to_memory"):  # a lazy table is a mapping too
+        value = value.to_memory()
+    elif isinstance(value, Mapping):
+        return {key: loaded(item) for key, item in value.items()}
+    if issparse(value):  # a view of anndata is of a class derived from that of scipy
+        kind = next(kind for kind in type(value).__mro__ if kind.__module__.startswith("scipy."))
+        return kind(value, copy=True)
+    if isinstance(value, np.ndarray) or is_on_disk(value):
+        array = np.array(value)
+        return array.astype(object) if array.dtype.kind == "T" else array
+    return pd.DataFrame(value, copy=True) if isinstance(value, pd.DataFrame) else copy.deepcopy(value)
 
 
 def read_chunks(matrix: Any) -> Iterator[Chunk]:

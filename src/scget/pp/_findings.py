@@ -200,7 +200,7 @@ def _motif_scores(data: Data) -> Finding:
 
 def _motifs(data: Data) -> Finding:
     n_hits = _nonzero(data.atac.varm[keys.MOTIF_SCORES], axis=0)
-    silent = np.asarray(data.atac.uns[keys.MOTIF_NAMES]).astype(str)[n_hits == 0]
+    silent = _checks.as_names(data.atac.uns[keys.MOTIF_NAMES])[n_hits == 0]
     if len(silent):
         found = f"{len(silent):,} of {len(n_hits):,} motifs have no hit in any region: {first(silent)}"
         return "warning", found, "Nothing can be learnt from them: leave them out, or raise pvalue of motif_scores."
