@@ -30,6 +30,7 @@ __all__ = [
     "check_counts",
     "check_genes",
     "check_in_memory",
+    "check_is_mudata",
     "check_motifs",
     "check_mudata",
     "check_promoters",
@@ -87,6 +88,19 @@ def check_mudata(
         get_counts(genes, rna_layer, keys.RNA)
 
 
+def check_is_mudata(mdata: Any) -> None:
+    """Raise a TypeError for anything but a MuData."""
+    from anndata import AnnData
+    from mudata import MuData
+
+    if not isinstance(mdata, MuData):
+        got = "AnnData" if isinstance(mdata, AnnData) else type(mdata).__name__
+        raise TypeError(
+            f"a MuData with an RNA and an ATAC modality is needed, got {got}. "
+            "Make one: MuData({'rna': rna, 'atac': atac})"
+        )
+
+
 def get_modality(mdata: MuData, name: str, role: str) -> AnnData:
     """Return the modality ``name``, which has at least one row and one column.
 
@@ -99,15 +113,7 @@ def get_modality(mdata: MuData, name: str, role: str) -> AnnData:
     role
         What it holds, for the message: "accessibility" or "expression".
     """
-    from anndata import AnnData
-    from mudata import MuData
-
-    if not isinstance(mdata, MuData):
-        got = "AnnData" if isinstance(mdata, AnnData) else type(mdata).__name__
-        raise TypeError(
-            f"a MuData with an RNA and an ATAC modality is needed, got {got}. "
-            "Make one: MuData({'rna': rna, 'atac': atac})"
-        )
+    check_is_mudata(mdata)
     if mdata.axis != 0:
         raise InputError(f"MuData with axis={mdata.axis}: modalities must share rows. Make it with axis=0.")
     if name not in mdata.mod:
@@ -225,7 +231,7 @@ def check_motifs(atac: AnnData) -> None:
 
 
 def check_promoters(atac: AnnData, region_names: np.ndarray) -> None:
-    """Refuse a missing or foreign table of promoters.
+    """Refuse a table of promoters that is missing, foreign or without strands.
 
     Parameters
     ----------
@@ -241,5 +247,12 @@ def check_promoters(atac: AnnData, region_names: np.ndarray) -> None:
     missing = [column for column in keys.PROMOTER_COLUMNS if column not in table.columns]
     if missing:
         raise InputError(f"the promoter table lacks the columns {first(missing, 5)}: {run}")
+    twice = table.columns[table.columns.duplicated()].intersection(keys.PROMOTER_COLUMNS)
+    if len(twice):
+        raise InputError(f"the promoter table has the columns {first(twice)} twice: {run}")
+    strand = table["strand"].astype(str)
+    odd = strand[~strand.isin(["+", "-"])]
+    if len(odd):
+        raise InputError(f"{len(odd):,} promoters have strand {first(odd.unique())}; '+' or '-' is needed")
     if not table["region"].astype(str).isin(region_names).any():
         raise InputError(f"none of the {len(table):,} promoters is one of the regions of 'atac': {run}")
