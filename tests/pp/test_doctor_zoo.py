@@ -237,6 +237,19 @@ def test_predictions_alone_are_no_expression(toy, trained, key):
         scget.pp._checks.get_counts(mdata["rna"], None, "rna")
 
 
+@pytest.mark.parametrize("genes", [None, ["G1"]])
+def test_predictions_brought_to_cells_of_atac_alone_are_no_expression(cells, genes):
+    alone = MuData({"atac": cells["atac"].copy()})
+    rows = scget.pp.pseudobulk(cells, "cell_type")
+    rows["rna"].layers["get"] = np.ones((3, 6), np.float32)
+    scget.tl.broadcast(alone, rows, "cell_type", genes=genes)
+    assert problems(alone) == {}
+    again = scget.pp.pseudobulk(alone, "donor")
+    assert list(again.mod) == ["atac"]
+    expected = scget.pp.pseudobulk(MuData({"atac": cells["atac"]}), "donor")
+    np.testing.assert_array_equal(again["atac"].X.toarray(), expected["atac"].X.toarray())
+
+
 def lazily(path):
     opened = h5py.File(path)
     lazy = {name: read_lazy(opened["mod"][name]) for name in ("rna", "atac")}

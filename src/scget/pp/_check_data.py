@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from scget import _keys as keys
+from scget.pp._checks import only_predicted
 from scget.pp._chunks import in_memory
 from scget.pp._survey import Survey, survey
 
@@ -40,14 +41,9 @@ class Data:
         """The modality, unless it holds predictions alone."""
         return None if self.only_predicted else self.mdata.mod.get(keys.RNA)
 
-    @cached_property
+    @property
     def only_predicted(self) -> bool:
-        """Whether ``rna`` is what :func:`scget.tl.predict` made of ``atac``: no ``X``, and a record of it."""
-        rna = self.mdata.mod.get(keys.RNA)
-        if rna is None or self.rna_layer is not None or rna.X is not None:
-            return False
-        records = [self.mdata.uns[key] for key in rna.layers if key in self.mdata.uns]
-        return any(isinstance(record, Mapping) and "scget_version" in record for record in records)
+        return only_predicted(self.mdata, self.rna_layer)
 
     @cached_property
     def atac_counts(self) -> Survey:

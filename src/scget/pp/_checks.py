@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +39,7 @@ __all__ = [
     "check_writable",
     "get_counts",
     "get_modality",
+    "only_predicted",
     "warn_if_not_fragments",
 ]
 
@@ -130,6 +131,14 @@ def get_modality(mdata: MuData, name: str, role: str) -> AnnData:
         )
         raise InputError(f"modality {name!r} has 0 {what}. Check the filters that were applied.")
     return modality
+
+
+def only_predicted(mdata: MuData, rna_layer: str | None = None) -> bool:
+    """Whether ``rna`` holds but predictions, as made for data of ``atac`` alone: no ``X``, and a record of scget."""
+    rna = mdata.mod.get(keys.RNA)
+    if rna is None or rna_layer is not None or rna.X is not None:
+        return False
+    return any(isinstance(record, Mapping) and "scget_version" in record for record in mdata.uns.values())
 
 
 def check_writable(mdata: MuData, *names: str) -> None:

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from scget import _keys as keys
 from scget._errors import InputError, first
-from scget.pp._checks import check_rows, get_modality, warn_if_not_fragments
+from scget.pp._checks import check_rows, get_modality, only_predicted, warn_if_not_fragments
 from scget.pp._chunks import loaded
 from scget.pp._groups import groups_of
 from scget.pp._sums import sum_groups
@@ -49,7 +49,7 @@ def pseudobulk(
     Parameters
     ----------
     mdata
-        Cells; modality ``atac`` and, if expression is known, ``rna``, with raw counts: in memory, backed by h5mu or
+        Cells; modality ``atac`` and, if expression is known (not predicted), ``rna``, with raw counts: in memory, backed by h5mu or
         zarr, or arrays of dask.
     groupby
         Column of ``mdata["atac"].obs`` or ``mdata["rna"].obs`` with the groups, such as cell types or metacells. With
@@ -97,7 +97,7 @@ def pseudobulk(
     layers = {keys.ATAC: atac_layer, keys.RNA: rna_layer}
     names = [keys.ATAC]
     get_modality(mdata, keys.ATAC, "accessibility")
-    if keys.RNA in mdata.mod:
+    if keys.RNA in mdata.mod and not only_predicted(mdata, rna_layer):
         get_modality(mdata, keys.RNA, "expression")
         names.append(keys.RNA)
     check_rows(mdata, names)
