@@ -6,6 +6,7 @@ import warnings
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -87,3 +88,28 @@ def test_fragments_do_not_warn(rng, mean):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _checks.warn_if_not_fragments(sparse.csr_array(rng.poisson(mean, (80, 50))), "atac.X")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["A", "B/1"],
+        ("A", "B/1"),
+        np.array(["A", "B/1"]),
+        np.array(["A", "B/1"], dtype=object),
+        np.array([b"A", b"B/1"]),
+        np.array(["A", "B/1"], dtype=np.dtypes.StringDType()),
+        pd.Index(["A", "B/1"], dtype="string"),
+        pd.Series(["A", "B/1"], index=[5, 6]),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_names_of_any_kind(values):
+    names = _checks.as_names(values)
+    assert names.dtype == object and [type(name) for name in names] == [str, str] and list(names) == ["A", "B/1"]
+
+
+@pytest.mark.parametrize("values", ["AB", 3, None, {"A": 1}, np.ones((2, 2)), pd.DataFrame({"a": ["b"]})])
+def test_what_is_no_list_of_names_is_refused(values):
+    with pytest.raises(InputError, match=r"motif names are a \w+ of \d axes, a list of texts is needed"):
+        _checks.as_names(values, "motif names")

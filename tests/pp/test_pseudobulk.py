@@ -12,7 +12,7 @@ from mudata import MuData
 from scipy import sparse
 
 import scget
-from scget._errors import InputError
+from scget._errors import InputError, ScgetWarning
 
 FEW = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CONTAINERS = [
@@ -235,3 +235,94 @@ def test_metacells(rng):
             chosen = metacell == row.split("_")[0]
             assert set(types[chosen]) == {rows[name].obs.loc[row, "cell_type"]}
             np.testing.assert_array_equal(dense(rows[name][row])[0], x[chosen].sum(axis=0))
+
+
+@pytest.mark.parametrize("axis", ["rows", "regions"])
+@pytest.mark.parametrize("container", CONTAINERS, ids=lambda c: c.__name__)
+def test_a_view_gives_what_its_copy_gives(cells, container, axis):
+    scores = cells["atac"].varm["motif_scores"]
+    cells["atac"].varm["motif_scores"] = container(scores)
+    view = cells[:20] if axis == "rows" else MuData({"rna": cells["rna"], "atac": cells["atac"][:, 2:9]})
+    assert view["atac"].is_view
+    rows, expected = (scget.pp.pseudobulk(m, "cell_type")["atac"] for m in (view, view.copy()))
+    np.testing.assert_array_equal(rows.X.toarray(), expected.X.toarray())
+    got = rows.varm["motif_scores"]
+    assert type(got) is type(container(scores))
+    wanted = scores if axis == "rows" else scores[2:9]
+    np.testing.assert_array_equal(got.toarray() if sparse.issparse(got) else got, wanted)
+    assert type(rows.uns["motif_scan"]) is dict and rows.uns["motif_scan"] == {"genome": "toy"}
+    assert type(rows.uns["peak_annotation"]) is pd.DataFrame
+
+
+def test_what_was_matched_stays_on_record(cells):
+    cells["atac"].uns["matched"] = {"share": 0.5, "names": np.array(["a"])}
+    rows = scget.pp.pseudobulk(cells, "cell_type")
+    assert rows["atac"].uns["matched"]["share"] == 0.5
+    rows["atac"].uns["matched"]["names"][0] = "b"
+    assert cells["atac"].uns["matched"]["names"][0] == "a"
+
+
+def labelled(mdata, values):
+    for name in ("rna", "atac"):
+        mdata[name].obs["cell_type"] = values
+    return mdata
+
+
+@pytest.mark.parametrize("text", ["", "  ", "nan", "NaN", "None", "<NA>", "NaT"])
+@pytest.mark.parametrize("kind", [object, "category", "string"])
+def test_text_that_stands_for_no_label_is_refused(cells, text, kind):
+    values = pd.Series(["B"] * 22 + [text] * 2, index=cells.obs_names, dtype=kind)
+    message = rf"2 rows have no label in atac.obs\['cell_type'\], first 'cell22' \(text '{text}'\). Drop them or label"
+    with pytest.raises(InputError, match=message):
+        scget.pp.pseudobulk(labelled(cells, values), "cell_type")
+
+
+@pytest.mark.parametrize("pair", [(1, "1"), (1, 1.0), (True, 1), ("1", 1)])
+def test_labels_of_two_kinds_are_refused(cells, pair):
+    values = np.array([pair[0]] * 10 + ["x"] * 4 + [pair[1]] * 10, dtype=object)
+    with pytest.raises(InputError, match=f"labels {pair[0]!r} and {pair[1]!r} both exist in .*Make them one kind"):
+        scget.pp.pseudobulk(labelled(cells, values), "cell_type")
+
+
+def test_labels_that_differ_in_case_or_blanks_warn(cells):
+    values = np.repeat(["B", "T cell", "B ", "b", "T  cell", "NK"], 4)
+    message = "case or blanks alone make groups of their own: 'B', 'B ', 'b'; 'T cell', 'T  cell'. Are they meant"
+    with pytest.warns(ScgetWarning, match=message) as caught:
+        rows = scget.pp.pseudobulk(labelled(cells, values), "cell_type")
+    told = [one for one in caught if one.category is ScgetWarning]
+    assert rows.n_obs == 6 and [one.filename for one in told] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"groupby": None}, "groupby=None names no column"),
+        ({"groupby": 3}, "groupby=3 names no column"),
+        ({"groupby": [None]}, r"groupby=\[None\] names no column"),
+        ({"groupby": ["donor", "donor"]}, "groupby names column 'donor' twice"),
+        ({"min_counts": "3e6"}, "min_counts='3e6': a number is needed"),
+        ({"min_cells": None}, "min_cells=None: a number is needed"),
+        ({"min_cells": float("nan")}, "min_cells=nan: a number is needed"),
+        ({"min_counts": 3e6}, "groups below min_counts=3,000,000: 'B'"),
+        ({"min_cells": 8.5}, r"groups below min_cells=8.5: 'B' \(8\)"),
+    ],
+)
+def test_arguments_that_mean_nothing_are_refused(cells, arguments, message):
+    with pytest.raises(InputError, match=message):
+        scget.pp.pseudobulk(cells, **{"groupby": "cell_type", **arguments})
+
+
+@pytest.mark.filterwarnings("ignore:.*Consolidated metadata", "ignore:.*zarr v2", "ignore::FutureWarning")
+def test_zarr_there_and_back(cells, tmp_path):
+    cells.write_zarr(tmp_path / "cells.zarr")
+    read = mudata.read_zarr(tmp_path / "cells.zarr")
+    report = scget.pp.check(read)
+    assert set(report["verdict"]) == {"ok"}
+    rows = scget.pp.pseudobulk(read, "cell_type")
+    names = rows["atac"].uns["motif_names"]
+    assert names.dtype == object and list(names) == ["AP1/1", "GATA", "CTCF"]
+    rows.write(tmp_path / "rows.h5mu")  # h5 takes no text of numpy's own type
+    rows.write_zarr(tmp_path / "rows.zarr")
+    again = mudata.read_zarr(tmp_path / "rows.zarr")
+    scget.pp._checks.check_motifs(again["atac"])
+    np.testing.assert_array_equal(again["atac"].X.toarray(), rows["atac"].X.toarray())

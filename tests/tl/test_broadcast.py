@@ -119,6 +119,8 @@ REFUSED = [
     (lambda c, r: scget.tl.broadcast(c, r, "cell_type"), "no group of the cells is a row of pb: cells have 'B', 'NK', 'T', pb has 'B_d1'"),
     (lambda c, r: scget.tl.broadcast(c, r, "leiden"), "no column 'leiden' in obs of"),
     (lambda c, r: scget.tl.broadcast(c, r, BY, genes=["G1", "GATA1"]), r"1 genes are not in pb\['rna'\], first 'GATA1'"),
+    (lambda c, r: scget.tl.broadcast(c, r, BY, genes="G1"), r"'G1' is one text; a list of genes is needed: \['G1'\]"),
+    (lambda c, r: scget.tl.broadcast(c, r, None), "groupby=None names no column"),
     (lambda c, r: scget.tl.broadcast(c, r, BY, key_added="mine"), r"no results named 'mine' in pb; run scget.tl.predict\(pb, model\) first"),
     (lambda c, r: scget.tl.broadcast(c, r, BY, key_added="a/b"), "key_added='a/b' cannot name slots"),
 ]  # fmt: skip
@@ -143,3 +145,27 @@ def test_an_embedding_alone_is_carried(cells, rows):
     np.testing.assert_array_equal(cells["atac"].obsm["X_get"][:, 0], 100 + 10 * number_of(cells["atac"], rows))
     with pytest.raises(InputError, match=r"no predictions in pb\['rna'\].layers\['get'\]"):
         scget.tl.broadcast(cells, alone, BY, genes=["G1"])
+
+
+def test_genes_that_are_not_shared_are_told(cells, rows):
+    names = cells["rna"].var_names
+    cells["rna"].var_names = [f"ENSG{i}" for i in range(6)]
+    with pytest.raises(InputError, match="no gene of the cells is in pb: cells have 'ENSG0', .*, pb has 'G0'"):
+        scget.tl.broadcast(cells, rows, BY)
+    assert not cells["rna"].layers and not cells["atac"].obsm
+    scget.tl.broadcast(cells, rows, BY, genes=["G3"])  # a table needs no gene of the cells
+    cells["rna"].var_names = [*names[:2], *cells["rna"].var_names[2:]]
+    with pytest.warns(ScgetWarning, match="2 of 6 genes of the cells are in pb; the others get NaN") as caught:
+        scget.tl.broadcast(cells, rows, BY)
+    assert caught[0].filename == __file__
+    assert np.isnan(cells["rna"].layers["get"]).all(axis=0).tolist() == [False] * 2 + [True] * 4
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("copy", [False, True])
+def test_backed_cells_are_refused(cells, rows, tmp_path, copy):
+    cells.write(tmp_path / "cells.h5mu")
+    backed = mudata.read_h5mu(tmp_path / "cells.h5mu", backed="r")
+    with pytest.raises(InputError, match=r"modality '\w+' is backed \(on disk\)"):
+        scget.tl.broadcast(backed, rows, BY, copy=copy)
+    backed.file.close()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 __all__ = [
+    "as_names",
     "check_counts",
     "check_genes",
     "check_in_memory",
+    "check_is_mudata",
     "check_motifs",
     "check_mudata",
     "check_promoters",
@@ -36,8 +38,8 @@ __all__ = [
     "check_rows_counted",
     "check_writable",
     "get_counts",
-    "get_labels",
     "get_modality",
+    "only_predicted",
     "warn_if_not_fragments",
 ]
 
@@ -87,6 +89,19 @@ def check_mudata(
         get_counts(genes, rna_layer, keys.RNA)
 
 
+def check_is_mudata(mdata: Any) -> None:
+    """Raise a TypeError for anything but a MuData."""
+    from anndata import AnnData
+    from mudata import MuData
+
+    if not isinstance(mdata, MuData):
+        got = "AnnData" if isinstance(mdata, AnnData) else type(mdata).__name__
+        raise TypeError(
+            f"a MuData with an RNA and an ATAC modality is needed, got {got}. "
+            "Make one: MuData({'rna': rna, 'atac': atac})"
+        )
+
+
 def get_modality(mdata: MuData, name: str, role: str) -> AnnData:
     """Return the modality ``name``, which has at least one row and one column.
 
@@ -99,15 +114,7 @@ def get_modality(mdata: MuData, name: str, role: str) -> AnnData:
     role
         What it holds, for the message: "accessibility" or "expression".
     """
-    from anndata import AnnData
-    from mudata import MuData
-
-    if not isinstance(mdata, MuData):
-        got = "AnnData" if isinstance(mdata, AnnData) else type(mdata).__name__
-        raise TypeError(
-            f"a MuData with an RNA and an ATAC modality is needed, got {got}. "
-            "Make one: MuData({'rna': rna, 'atac': atac})"
-        )
+    check_is_mudata(mdata)
     if mdata.axis != 0:
         raise InputError(f"MuData with axis={mdata.axis}: modalities must share rows. Make it with axis=0.")
     if name not in mdata.mod:
@@ -124,6 +131,14 @@ def get_modality(mdata: MuData, name: str, role: str) -> AnnData:
         )
         raise InputError(f"modality {name!r} has 0 {what}. Check the filters that were applied.")
     return modality
+
+
+def only_predicted(mdata: MuData, rna_layer: str | None = None) -> bool:
+    """Whether ``rna`` holds but predictions, as made for data of ``atac`` alone: no ``X``, and a record of scget."""
+    rna = mdata.mod.get(keys.RNA)
+    if rna is None or rna_layer is not None or rna.X is not None:
+        return False
+    return any(isinstance(record, Mapping) and "scget_version" in record for record in mdata.uns.values())
 
 
 def check_writable(mdata: MuData, *names: str) -> None:
@@ -184,6 +199,24 @@ def check_genes(rna: AnnData) -> None:
         )
 
 
+def as_names(values: Any, called: str = "names") -> np.ndarray:
+    """Return names as ``(n,)`` objects of text, whatever kind of array or list a file was read into.
+
+    Parameters
+    ----------
+    values
+        One-dimensional, such as text of numpy's own type (zarr), of fixed length, of bytes, or a list.
+    called
+        What they are, for the message.
+    """
+    names = np.asarray(values, dtype=object)
+    if names.ndim != 1:
+        raise InputError(f"{called} are a {type(values).__name__} of {names.ndim} axes, a list of texts is needed.")
+    texts = np.empty(len(names), dtype=object)
+    texts[:] = [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    return texts
+
+
 def check_motifs(atac: AnnData) -> None:
     """Refuse missing, unnamed or broken motif scores."""
     run = "run scget.pp.motif_scores(mdata, genome=..., motifs=...) first."
@@ -197,7 +230,7 @@ def check_motifs(atac: AnnData) -> None:
     names = atac.uns.get(keys.MOTIF_NAMES)
     if names is None:
         raise InputError(f"no motif names in atac.uns[{keys.MOTIF_NAMES!r}]: {run}")
-    index = pd.Index(np.asarray(names).astype(str))
+    index = pd.Index(as_names(names, f"motif names in atac.uns[{keys.MOTIF_NAMES!r}]"))
     if len(index) != scores.shape[1]:
         raise InputError(f"{len(index):,} motif names for {scores.shape[1]:,} columns of motif scores: {run}")
     twice = index[index.duplicated()].unique()
@@ -207,7 +240,7 @@ def check_motifs(atac: AnnData) -> None:
 
 
 def check_promoters(atac: AnnData, region_names: np.ndarray) -> None:
-    """Refuse a missing or foreign table of promoters.
+    """Refuse a table of promoters that is missing, foreign or without strands.
 
     Parameters
     ----------
@@ -223,55 +256,12 @@ def check_promoters(atac: AnnData, region_names: np.ndarray) -> None:
     missing = [column for column in keys.PROMOTER_COLUMNS if column not in table.columns]
     if missing:
         raise InputError(f"the promoter table lacks the columns {first(missing, 5)}: {run}")
+    twice = table.columns[table.columns.duplicated()].intersection(keys.PROMOTER_COLUMNS)
+    if len(twice):
+        raise InputError(f"the promoter table has the columns {first(twice)} twice: {run}")
+    strand = table["strand"].astype(str)
+    odd = strand[~strand.isin(["+", "-"])]
+    if len(odd):
+        raise InputError(f"{len(odd):,} promoters have strand {first(odd.unique())}; '+' or '-' is needed")
     if not table["region"].astype(str).isin(region_names).any():
         raise InputError(f"none of the {len(table):,} promoters is one of the regions of 'atac': {run}")
-
-
-def get_labels(mdata: MuData, names: Sequence[str], column: str) -> pd.Series:
-    """Return the label of every row as text, from whichever modality holds it.
-
-    Parameters
-    ----------
-    mdata
-        Whose modalities hold the same rows (see :func:`check_rows`).
-    names
-        Modalities to look into.
-    column
-        Of their ``obs``.
-
-    Returns
-    -------
-    Text by row name, in the order of the first modality that holds the column.
-    """
-    found = {name: mdata.mod[name].obs[column] for name in names if column in mdata.mod[name].obs}
-    if not found:
-        there = [f"{name}:{key}" for name in names for key in mdata.mod[name].obs.columns]
-        copy = f" Copy it: mdata[{names[0]!r}].obs[{column!r}] = mdata.obs[{column!r}]." if column in mdata.obs else ""
-        raise InputError(f"no column {column!r} in obs of {first(names)}. Found: {first(there, 8) or 'none'}.{copy}")
-    texts = {name: _as_text(values, f"{name}.obs[{column!r}]") for name, values in found.items()}
-    (name, labels), *others = texts.items()
-    for other_name, other in others:
-        other = other.reindex(labels.index)
-        differ = labels.index[labels.to_numpy() != other.to_numpy()]
-        if len(differ):
-            row = differ[0]
-            raise InputError(
-                f"labels of {column!r} differ for {len(differ):,} rows, first {str(row)!r}: "
-                f"{labels[row]!r} in {name!r}, {other[row]!r} in {other_name!r}. Mend one of them."
-            )
-    return labels
-
-
-def _as_text(values: pd.Series, where: str) -> pd.Series:
-    """Labels as text; missing ones, and different ones that read the same, are refused."""
-    n_missing = int(values.isna().sum())
-    if n_missing:
-        raise InputError(
-            f"{n_missing:,} rows have no label in {where}, first {str(values.index[values.isna()][0])!r}. "
-            "Drop them or label them."
-        )
-    kinds = pd.Series(values.astype(object).unique(), dtype=object)
-    same = kinds[kinds.astype(str).duplicated(keep=False)]
-    if len(same):
-        raise InputError(f"labels {same.iloc[0]!r} and {same.iloc[1]!r} both exist in {where}. Make them one kind.")
-    return values.astype(object).map(str)

@@ -81,7 +81,9 @@ def find_counts(adata: AnnData, layer: str | None, where: str) -> tuple[Any, str
         )
     matrix = adata.X if layer is None else adata.layers[layer]
     if matrix is None:
-        raise InputError(f"{where}.X is empty (None). Pass {where}_layer=, one of {first(layers, 9) or 'none'}.")
+        good = [key for key in layers if _is_counts(adata.layers[key])]  # predictions are none
+        advice = f"Pass {where}_layer=, one of {first(good, 9)}." if good else "No layer holds raw counts either."
+        raise InputError(f"{where}.X is empty (None). {advice}")
     return matrix, f"{where}.X" if layer is None else f"{where}.layers[{layer!r}]"
 
 

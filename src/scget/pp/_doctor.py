@@ -10,10 +10,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from scget._errors import InputError, ScgetWarning
-from scget.pp._findings import DEEP, PLAN, Data, Finding
+from scget.pp._check_data import Data, Finding
+from scget.pp._checks import check_is_mudata
+from scget.pp._findings import DEEP, PLAN
 
 if TYPE_CHECKING:
     from mudata import MuData
+
+# A full stop before a capital letter, and "..." is none, though one may follow it.
+_BREAK = r"(?<=\?) |(?<!\.)\. (?=[A-Z])|(?<=\.\.\.)\. (?=[A-Z])|[:;] (?=run |use |make |scget)"
+_ODD = (TypeError, ValueError, KeyError, AttributeError, IndexError)  # of data of a form that no check thought of
+_ODD_DO = "Look at the names, columns and types of this part of the data; no column may be there twice."
 
 
 def check(
@@ -26,7 +33,7 @@ def check(
     Parameters
     ----------
     mdata
-        Modality ``atac`` and, if expression is known, ``rna``.
+        Modality ``atac`` and, if expression is known, ``rna``; counts in memory, backed or lazy.
     atac_layer, rna_layer
         Layers with raw counts; None for ``X``.
     deep
@@ -37,7 +44,7 @@ def check(
 
     Returns
     -------
-    A table with the columns ``check``, ``verdict``, ``found`` and ``do``. Verdicts: "ok"; "warning" is allowed but
+    A table with the columns ``check``, ``verdict``, ``found`` and ``do``, errors first, then warnings. Verdicts: "ok"; "warning" is allowed but
     makes results worse or is probably not meant, such as a row with fewer than 3,000,000 ATAC counts or fewer than 100
     cells; "error" will be refused. Without ``n_cells`` in ``obs``, rows with fewer than 100,000 ATAC counts
     (median) are taken for cells, whose depth is judged once :func:`scget.pp.pseudobulk` has summed them.
@@ -54,6 +61,7 @@ def check(
     ['genome']
     >>> print(report.to_string())  # doctest: +SKIP
     """
+    check_is_mudata(mdata)
     data = Data(mdata, atac_layer, rna_layer)
     rows: list[tuple[str, ...]] = []
     refused: set[str] = set()
@@ -62,6 +70,7 @@ def check(
         rows += [(name, *finding) for finding in findings or ()]
         if findings is None or any(verdict == "error" for verdict, _, _ in findings):
             refused.add(name)
+    rows.sort(key=lambda row: ("error", "warning", "ok").index(row[1]))
     return pd.DataFrame(rows, columns=["check", "verdict", "found", "do"])
 
 
@@ -73,6 +82,8 @@ def _examine(examine: Callable[[Data], Finding | None], data: Data) -> list[Find
             found = examine(data)
         except InputError as error:
             found = ("error", *_split(str(error)))
+        except _ODD as error:
+            found = ("error", f"cannot be looked at: {type(error).__name__}: {error}", _ODD_DO)
     texts = [str(w.message) for w in caught if isinstance(w.message, ScgetWarning)]
     findings: list[Finding] = [("warning", *_split(text)) for text in texts]
     return findings + ([found] if found and not (findings and found[0] == "ok") else [])
@@ -80,7 +91,5 @@ def _examine(examine: Callable[[Data], Finding | None], data: Data) -> list[Find
 
 def _split(message: str) -> tuple[str, str]:
     """Messages say what was found and what is needed, then what to do, in a sentence of its own or after a colon."""
-    found, _, do = re.sub(r"(?<=\?) |\. (?=[A-Z])|[:;] (?=run |use |make |scget)", "\0", message, count=1).partition(
-        "\0"
-    )
-    return found.rstrip("."), do or "Mend this first."
+    found, _, do = re.sub(_BREAK, "\0", message, count=1).partition("\0")
+    return found if found.endswith("...") else found.rstrip("."), do or "Mend this first."

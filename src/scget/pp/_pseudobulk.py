@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 
 from scget import _keys as keys
 from scget._errors import InputError, first
-from scget.pp._checks import check_rows, get_modality, warn_if_not_fragments
-from scget.pp._chunks import is_dask
+from scget.pp._checks import check_rows, get_modality, only_predicted, warn_if_not_fragments
+from scget.pp._chunks import loaded
 from scget.pp._groups import groups_of
 from scget.pp._sums import sum_groups
 
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-_KEPT_UNS = (keys.MOTIF_NAMES, keys.MOTIF_SCAN, keys.MOTIF_TFS, keys.PEAK_ANNOTATION, keys.ANNOTATION)
+_KEPT_UNS = (
+    keys.MOTIF_NAMES,
+    keys.MOTIF_SCAN,
+    keys.MOTIF_TFS,
+    keys.PEAK_ANNOTATION,
+    keys.ANNOTATION,
+    keys.MATCHED,
+)
 
 
 def pseudobulk(
@@ -42,7 +49,7 @@ def pseudobulk(
     Parameters
     ----------
     mdata
-        Cells; modality ``atac`` and, if expression is known, ``rna``, with raw counts: in memory, backed by h5mu or
+        Cells; modality ``atac`` and, if expression is known (not predicted), ``rna``, with raw counts: in memory, backed by h5mu or
         zarr, or arrays of dask.
     groupby
         Column of ``mdata["atac"].obs`` or ``mdata["rna"].obs`` with the groups, such as cell types or metacells. With
@@ -84,10 +91,13 @@ def pseudobulk(
     """
     from mudata import MuData
 
+    for argument, least in (("min_cells", min_cells), ("min_counts", min_counts)):
+        if isinstance(least, bool) or not isinstance(least, Real) or np.isnan(least):
+            raise InputError(f"{argument}={least!r}: a number is needed, such as {argument}=50.")
     layers = {keys.ATAC: atac_layer, keys.RNA: rna_layer}
     names = [keys.ATAC]
     get_modality(mdata, keys.ATAC, "accessibility")
-    if keys.RNA in mdata.mod:
+    if keys.RNA in mdata.mod and not only_predicted(mdata, rna_layer):
         get_modality(mdata, keys.RNA, "expression")
         names.append(keys.RNA)
     check_rows(mdata, names)
@@ -105,11 +115,11 @@ def pseudobulk(
     return MuData(made)
 
 
-def _check_sizes(sizes: pd.Series, argument: str, least: int) -> None:
+def _check_sizes(sizes: pd.Series, argument: str, least: float) -> None:
     small = sizes[sizes < least]
     if len(small):
         shown = ", ".join(f"{group!r} ({n:,})" for group, n in small.items())
-        raise InputError(f"groups below {argument}={least:,}: {shown}. Lower {argument}, merge or drop them.")
+        raise InputError(f"groups below {argument}={least:,.15g}: {shown}. Lower {argument}, merge or drop them.")
 
 
 def _depth(sums: csr_matrix) -> np.ndarray:
@@ -133,13 +143,6 @@ def _make_rows(sums: csr_matrix, obs: pd.DataFrame, cells: AnnData, name: str) -
     rows = AnnData(sums.astype(np.float32), obs=obs, var=cells.var.copy())
     if name == keys.ATAC:
         if keys.MOTIF_SCORES in cells.varm:
-            rows.varm[keys.MOTIF_SCORES] = _loaded(cells.varm[keys.MOTIF_SCORES])
-        rows.uns.update({key: _loaded(cells.uns[key]) for key in _KEPT_UNS if key in cells.uns})
+            rows.varm[keys.MOTIF_SCORES] = loaded(cells.varm[keys.MOTIF_SCORES])
+        rows.uns.update({key: loaded(cells.uns[key]) for key in _KEPT_UNS if key in cells.uns})
     return rows
-
-
-def _loaded(value: Any) -> Any:
-    """A copy in memory; anndata.experimental.read_lazy gives arrays of dask and tables of its own."""
-    if is_dask(value):
-        return value.compute()
-    return value.to_memory() if hasattr(value, "to_memory") else copy.deepcopy(value)

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.sparse import issparse
 from tqdm.auto import tqdm
 
+from scget.pp._chunks import pieces
 from scget.pp._regions import Regions, sort_order
 
 _PREFERRED = ("chr10", "chr11")  # as left out by the sanity check of the published GET
@@ -80,9 +81,14 @@ def _held_out(chrom: np.ndarray) -> list[str]:
 
 def _accessibility(counts: Any) -> np.ndarray:
     """``(p,)`` log10 of the mean over rows of counts per million, + 1; rows without counts left out."""
-    totals = np.asarray(counts.sum(axis=1, dtype=np.float64)).ravel()
+    totals, sums = np.zeros(counts.shape[0]), np.zeros(counts.shape[1])
+    for row, _, values in pieces(counts):
+        totals[row : row + values.shape[0]] += np.asarray(values.sum(axis=1, dtype=np.float64)).ravel()
     weights = np.divide(1e6, totals, out=np.zeros_like(totals), where=totals > 0) / max(int((totals > 0).sum()), 1)
-    return np.log10(np.asarray(weights @ counts, dtype=np.float64).ravel() + 1)
+    for row, column, values in pieces(counts):
+        weighted = weights[row : row + values.shape[0]] @ values
+        sums[column : column + values.shape[1]] += np.asarray(weighted, dtype=np.float64).ravel()
+    return np.log10(sums + 1)
 
 
 def _pearson_of_trees(x: np.ndarray, y: np.ndarray, n_trained: int, bar: tqdm) -> float:

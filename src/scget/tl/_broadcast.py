@@ -14,7 +14,7 @@ from anndata import AnnData
 from scget import _keys
 from scget._errors import InputError, ScgetWarning, first
 from scget._version import scget_version
-from scget.pp._checks import check_genes, check_rows, check_writable, get_modality
+from scget.pp._checks import check_genes, check_in_memory, check_rows, check_writable, get_modality
 from scget.pp._groups import groups_of
 
 from ._predict import without_slashes
@@ -63,7 +63,8 @@ def broadcast(
     Raises
     ------
     InputError
-        If ``pb`` holds no results, no group of cells is a row of it, a gene is unknown, or ``cells`` is a view.
+        If ``pb`` holds no results, no group of cells is a row of it, a gene is unknown, no gene is shared, or ``cells``
+        is on disk or a view.
 
     Examples
     --------
@@ -80,11 +81,15 @@ def broadcast(
     get_modality(pb, _keys.ATAC, "accessibility")
     check_rows(cells, names)
     check_free(cells, slots)
+    for name in cells.mod:  # a copy of what is on disk would be on disk too
+        check_in_memory(cells[name], name)
     if not copy:
         check_writable(cells, *cells.mod)
     found = _results(pb, slots, genes)
     groups, _ = groups_of(cells, names, groupby)
     _check_groups(groups, pb[_keys.ATAC].obs_names)
+    if genes is None and _keys.RNA in cells.mod and any(slot[1] == "layers" for slot in found):
+        _check_shared_genes(cells[_keys.RNA].var_names, pb[_keys.RNA].var_names)
     cells = cells.copy() if copy else cells
     if _keys.RNA not in cells.mod and any(name == _keys.RNA for name, _, _ in found):
         columns = pb[_keys.RNA].var_names if genes is None else pd.Index(genes)
@@ -101,6 +106,8 @@ def broadcast(
 
 def _results(pb: MuData, slots: _keys.Slots, genes: Sequence[str] | None) -> dict[tuple[str, str, str], pd.DataFrame]:
     """What there is to carry: rows x columns, by modality, attribute and key."""
+    if isinstance(genes, str):  # would be read letter by letter
+        raise InputError(f"{genes!r} is one text; a list of genes is needed: [{genes!r}]")
     found: dict[tuple[str, str, str], Any] = {}
     rna, atac = pb.mod.get(_keys.RNA), pb.mod.get(_keys.ATAC)
     if rna is not None:
@@ -141,6 +148,21 @@ def _check_groups(groups: pd.Series, rows: pd.Index) -> None:
         warnings.warn(
             f"{len(missing):,} of {len(groups):,} cells are of groups that are no row of pb, first "
             f"{missing.iloc[0]!r}; they get NaN.",
+            ScgetWarning,
+            stacklevel=3,
+        )
+
+
+def _check_shared_genes(genes: pd.Index, predicted: pd.Index) -> None:
+    n_shared = int(genes.isin(predicted).sum())
+    if not n_shared:
+        raise InputError(
+            f"no gene of the cells is in pb: cells have {first(genes)}, pb has {first(predicted)}. "
+            "Name genes the same way in both (names or ids)."
+        )
+    if n_shared < len(genes) / 2:
+        warnings.warn(
+            f"{n_shared:,} of {len(genes):,} genes of the cells are in pb; the others get NaN.",
             ScgetWarning,
             stacklevel=3,
         )
