@@ -15,7 +15,6 @@ MOTIF_TFS = "motif_tfs"  # atac.uns, table of the factors of each motif
 MOTIF_TF_COLUMNS = ("cluster", "motif", "tf")
 PEAK_ANNOTATION = "peak_annotation"  # atac.uns, table of promoters
 ANNOTATION = "promoter_source"  # atac.uns, file and flank that the promoters come from
-ANNOTATION = "annotation"  # atac.uns, file and flank that the promoters come from
 ONE_BASED = "one_based"  # atac.uns, False: coordinates that were 1-based have been shifted
 MATCHED = "matched"  # atac.uns, how much of the counts another set of regions took over
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")

@@ -40,7 +40,7 @@ def rows_of(toy) -> MuData:
         toy[name].X = sparse.csr_matrix(toy[name].X * 3001)
         toy[name].obs["n_cells"] = 500
     toy["atac"].uns["motif_scan"] = {"genome": "hg38.fa", "scanner": "scget"}
-    toy["atac"].uns["annotation"] = {"file": "gencode.gtf.gz", "flank": 300}
+    toy["atac"].uns["promoter_source"] = {"file": "gencode.gtf.gz", "flank": 300}
     return toy
 
 
@@ -70,7 +70,7 @@ def scores(change):
 def records(genome, annotation):
     def make(mdata):
         mdata["atac"].uns["motif_scan"] = {"genome": genome}
-        mdata["atac"].uns["annotation"] = {"file": annotation, "flank": 300}
+        mdata["atac"].uns["promoter_source"] = {"file": annotation, "flank": 300}
 
     return make
 

@@ -155,9 +155,6 @@ def _promoters(annotation: pd.DataFrame, regions: Regions, genes: np.ndarray) ->
     region_n = pd.Index(regions.names).get_indexer(annotation["region"])
     gene_n = pd.Index(genes).get_indexer(annotation["gene"])
     strand_n = annotation["strand"].astype(str).map(STRAND_CODE).to_numpy()
-    if not np.isfinite(strand_n).all():
-        odd = annotation["strand"].astype(str)[~np.isfinite(strand_n)]
-        raise InputError(f"{len(odd)} promoters have strand {first(odd.unique())}; '+' or '-' is needed")
     here = (region_n >= 0) & (gene_n >= 0)
     if not here.any():
         raise InputError(

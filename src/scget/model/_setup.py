@@ -37,7 +37,7 @@ def check_registrable(mdata: MuData, setup: dict[str, Any]) -> None:
     name, layer = setup["modalities"]["atac_layer"], setup["atac_layer"]
     matrix = mdata[name].X if layer is None else mdata[name].layers[layer]
     where = f"{name}.X" if layer is None else f"{name}.layers[{layer!r}]"
-    _checks.warn_if_not_fragments(matrix, where, stacklevel=4)
+    _checks.warn_if_not_fragments(matrix, where)
 
 
 def check_windows(closed: str, window: int) -> None:

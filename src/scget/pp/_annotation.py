@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from scget._errors import InputError, ScgetWarning, first
+from scget._errors import InputError, first, warn
 from scget.pp._bgzip import check_whole
 
 TSS_COLUMNS = ("gene", "chrom", "tss", "strand")
@@ -143,11 +142,7 @@ def _from_gtf(path: Path) -> pd.DataFrame:
     rows = rows[rows["gene_id"].notna()]
     stranded = rows["strand"].isin(["+", "-"])
     if not stranded.all():
-        warnings.warn(
-            f"{int((~stranded).sum()):,} transcripts in {path.name} have no strand and are left out.",
-            ScgetWarning,
-            stacklevel=4,
-        )
+        warn(f"{int((~stranded).sum()):,} transcripts in {path.name} have no strand and are left out.")
         rows = rows[stranded]
     if rows.empty:
         raise InputError(f"no transcript or gene with a gene_id and a strand in {path.name}. Is it a GTF or GFF?")

@@ -155,7 +155,7 @@ def _sum_hits(
     there, name = list(hits.contigs), PurePosixPath(bed).name
     known = np.isin(regions.chrom.astype(str), there)
     check_shared(name, "hits", regions, known, there)
-    tell_of_lost(name, regions, known, there, stacklevel=4)
+    tell_of_lost(name, regions, known, there)
     seen: set[tuple[str, str]] = set()
     rows: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0, int), np.empty(0))] * len(regions)
     order_p = sort_order(regions)

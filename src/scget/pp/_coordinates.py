@@ -43,10 +43,10 @@ def sort_regions(mdata: MuData, *, one_based: bool = False, copy: bool = False) 
     mdata
         Holds ``atac`` with coordinates in ``var`` or in ``var_names``.
     one_based
-        The coordinates are 1-based and include their end, as those of ArchR and of R's GRanges: all starts are lowered by
-        one, names that are coordinates are rewritten, and ``atac.uns["one_based"]`` is False from then on, so that this
-        is done once only; before motif scores and promoters are made. (ArchR's
-        regions of 501 bp seem to be 500 bp long if read as 0-based.)
+        The coordinates are 1-based and include their end, as those of ArchR and of R's GRanges: all starts are
+        lowered by one, names that are coordinates are rewritten, and ``atac.uns["one_based"]`` is False from then on,
+        so that this is done once only; before motif scores and promoters are made. (ArchR's regions of 501 bp seem to
+        be 500 bp long if read as 0-based.)
     copy
         Return a sorted copy instead of changing ``mdata``.
 
@@ -91,7 +91,8 @@ def rename_chromosomes(mdata: MuData, to: str | Mapping[str, str], *, copy: bool
     """Name the chromosomes of the ATAC modality as a genome or annotation does.
 
     Changed together are ``var[["chrom", "start", "end"]]``, those ``var_names`` that are coordinates, columns of such
-    names (``interval``), and the regions in the table of promoters. Motif scores stay valid. Answers of a model that are there already keep the old names.
+    names (``interval``), and the regions in the table of promoters. Motif scores stay valid. Answers of a model that
+    are there already keep the old names.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import issparse
 
-from scget._errors import InputError, ScgetWarning, first
+from scget._errors import InputError, first, warn
 from scget.pp._chunks import read_chunks
 
 if TYPE_CHECKING:
@@ -194,7 +193,7 @@ def check_rows_counted(matrix: Any, rows: Sequence[str], modality: str) -> None:
         raise InputError(f"{len(empty)} rows of {modality!r} have no counts, first {rows[empty[0]]!r}. Remove them.")
 
 
-def warn_if_not_fragments(matrix: Any, where: str, stacklevel: int = 2) -> None:
+def warn_if_not_fragments(matrix: Any, where: str) -> None:
     """Warn where accessibility is binary, or is mostly even as counts of reads or cut sites are.
 
     Parameters
@@ -203,24 +202,16 @@ def warn_if_not_fragments(matrix: Any, where: str, stacklevel: int = 2) -> None:
         Rows x regions, raw counts in memory; or the :class:`Tally` of such.
     where
         What the matrix is called in messages, such as "atac.X".
-    stacklevel
-        As of :func:`warnings.warn`: 2 points at the caller, 3 at the caller's caller.
     """
     tally = matrix if isinstance(matrix, Tally) else tally_of(matrix, where)
     n_even, n_values = tally.n_even, tally.n_positive
     if tally.most == 1 and n_values >= 200:  # of so many true counts in single cells, some are 2
-        warnings.warn(
-            f"{where} looks binary; counts of fragments carry more: scget.pp.count_fragments.",
-            ScgetWarning,
-            stacklevel=stacklevel,
-        )
+        warn(f"{where} looks binary; counts of fragments carry more: scget.pp.count_fragments.")
     elif n_values >= 50 and n_even > 2 / 3 * n_values and tally.n_two > tally.n_one:
         # fragments give even and odd numbers alike, a read at each end of a fragment gives even ones
-        warnings.warn(
+        warn(
             f"{n_even / n_values:.0%} of the counts in {where} are even and counts of 2 ({tally.n_two:,}) outnumber "
-            f"counts of 1 ({tally.n_one:,}): reads, not fragments? scvi.data.reads_to_fragments halves them.",
-            ScgetWarning,
-            stacklevel=stacklevel,
+            f"counts of 1 ({tally.n_one:,}): reads, not fragments? scvi.data.reads_to_fragments halves them."
         )
 
 

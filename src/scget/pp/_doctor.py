@@ -44,10 +44,11 @@ def check(
 
     Returns
     -------
-    A table with the columns ``check``, ``verdict``, ``found`` and ``do``, errors first, then warnings. Verdicts: "ok"; "warning" is allowed but
-    makes results worse or is probably not meant, such as a row with fewer than 3,000,000 ATAC counts or fewer than 100
-    cells; "error" will be refused. Without ``n_cells`` in ``obs``, rows with fewer than 100,000 ATAC counts
-    (median) are taken for cells, whose depth is judged once :func:`scget.pp.pseudobulk` has summed them.
+    A table with the columns ``check``, ``verdict``, ``found`` and ``do``, errors first, then warnings. Verdicts:
+    "ok"; "warning" is allowed but makes results worse or is probably not meant, such as a row with fewer than
+    3,000,000 ATAC counts or fewer than 100 cells; "error" will be refused. Without ``n_cells`` in ``obs``, rows with
+    fewer than 100,000 ATAC counts (median) are taken for cells, whose depth is judged once
+    :func:`scget.pp.pseudobulk` has summed them.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,7 +11,7 @@ import pandas as pd
 from scipy.sparse import coo_matrix, csr_matrix
 
 from scget import _keys as keys
-from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_extra
+from scget._errors import GenomeError, InputError, first, needs_extra, warn
 from scget.pp._checks import get_modality
 from scget.pp._fragment_file import read_fragments
 from scget.pp._region_files import read_regions
@@ -47,8 +46,9 @@ def count_fragments(
         Path of a fragment file, plain or compressed with gzip or bgzip: tab-separated chromosome, start, end, barcode
         as of Cell Ranger, SnapATAC2 or chromap. Further columns, such as the number of read pairs, play no part.
     regions
-        BED or narrowPeak file, DataFrame with ``chrom``, ``start``, ``end`` or with names as index, names such as ``chr1:100-200``, or an AnnData (or the
-        modality ``atac`` of a MuData) with these regions; 0-based half-open. May overlap.
+        BED or narrowPeak file, DataFrame with ``chrom``, ``start``, ``end`` or with names as index, names such as
+        ``chr1:100-200``, or an AnnData (or the modality ``atac`` of a MuData) with these regions; 0-based half-open.
+        May overlap.
     barcodes
         Cells, as names or as an AnnData or MuData of them, such as the RNA. None: all barcodes of the file, sorted;
         most of them are empty droplets.
@@ -97,11 +97,9 @@ def count_fragments(
     if given is not None:
         n_found = int((n_fragments > 0).sum())
         if n_found < _FEW * len(given):
-            warnings.warn(
+            warn(
                 f"only {n_found:,} of {len(given):,} barcodes ({n_found / len(given):.0%}) are in '{path.name}', lacking "
-                f"are {first(given[n_fragments == 0])}. The rows of those have no counts.",
-                ScgetWarning,
-                stacklevel=2,
+                f"are {first(given[n_fragments == 0])}. The rows of those have no counts."
             )
     return AnnData(counts, obs=pd.DataFrame(index=cells), var=_as_table(where).set_axis(where.names))
 
@@ -232,9 +230,7 @@ def _check_chromosomes(regions: Regions, chroms: list[str], path: Path) -> None:
             f"Regions and fragments must name chromosomes alike.{naming_hint(ours, chroms)}"
         )
     if lost.mean() > _LOST:
-        warnings.warn(
+        warn(
             f"{int(lost.sum()):,} of {len(lost):,} regions lie on chromosomes that '{path.name}' lacks: "
-            f"{first(dict.fromkeys(regions.chrom[lost]))}. They have no counts.",
-            ScgetWarning,
-            stacklevel=4,
+            f"{first(dict.fromkeys(regions.chrom[lost]))}. They have no counts."
         )

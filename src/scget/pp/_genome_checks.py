@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import warnings
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from scget._errors import GenomeError, ScgetWarning, first
+from scget._errors import GenomeError, first, warn
 from scget.pp._bgzip import check_whole, is_bgzip, read_at
 from scget.pp._regions import Regions, naming_hint
 
@@ -80,7 +79,7 @@ def check_fit(path: Path, regions: Regions, lengths: dict[str, int]) -> np.ndarr
             f"of '{path.name}' has {length_p[i]:,} bases. Give the genome build the regions were called on, or cut the "
             "regions if only a few stand over the edge."
         )
-    tell_of_lost(path.name, regions, known, list(lengths), stacklevel=5)
+    tell_of_lost(path.name, regions, known, list(lengths))
     return known
 
 
@@ -94,7 +93,7 @@ def check_shared(name: str, what: str, regions: Regions, known: np.ndarray, ther
         )
 
 
-def tell_of_lost(name: str, regions: Regions, known: np.ndarray, there: list[str], *, stacklevel: int) -> None:
+def tell_of_lost(name: str, regions: Regions, known: np.ndarray, there: list[str]) -> None:
     """Log regions on chromosomes that the file ``name`` lacks, or warn where they are many."""
     n = len(regions) - int(known.sum())
     missing = list(dict.fromkeys(regions.chrom[~known]))
@@ -104,7 +103,7 @@ def tell_of_lost(name: str, regions: Regions, known: np.ndarray, there: list[str
     )
     if n > _MANY_LOST * len(regions):
         advice = f"Drop these regions, or give a file that holds them.{naming_hint(missing, there)}"
-        warnings.warn(f"{text} {advice}", ScgetWarning, stacklevel=stacklevel)
+        warn(f"{text} {advice}")
     elif n:
         _log.info(text)
 
@@ -122,4 +121,4 @@ def check_bases(path: Path, codes: np.ndarray, offsets: np.ndarray, known: np.nd
     )
     if share > _MOST_UNKNOWN:
         raise GenomeError(message)
-    warnings.warn(message, ScgetWarning, stacklevel=4)
+    warn(message)

@@ -58,7 +58,7 @@ def groups_of(mdata: MuData, names: Sequence[str], groupby: str | Sequence[str])
     first_labels = get_labels(mdata, names, columns[0])
     labels = pd.DataFrame({column: get_labels(mdata, names, column).reindex(first_labels.index) for column in columns})
     for column in columns:
-        warn_if_alike(labels[column], column, stacklevel=4)
+        warn_if_alike(labels[column], column)
     joined = labels[columns[0]].str.cat(labels[columns[1:]], sep="_") if len(columns) > 1 else first_labels
     obs = labels.assign(**{_GROUP: joined.to_numpy()}).drop_duplicates()
     twice = obs[_GROUP].duplicated(keep=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from scget._errors import InputError, ScgetWarning, first
+from scget._errors import InputError, first, warn
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -75,7 +74,7 @@ def _as_text(values: pd.Series, where: str) -> pd.Series:
     return texts
 
 
-def warn_if_alike(labels: pd.Series, column: str, stacklevel: int = 2) -> None:
+def warn_if_alike(labels: pd.Series, column: str) -> None:
     """Warn of labels that differ in case or blanks alone.
 
     Parameters
@@ -84,17 +83,13 @@ def warn_if_alike(labels: pd.Series, column: str, stacklevel: int = 2) -> None:
         As text.
     column
         They are of.
-    stacklevel
-        As of :func:`warnings.warn`: 2 points at the caller.
     """
     kinds = pd.Series(labels.unique())
     folded = kinds.str.split().str.join(" ").str.lower()
     alike = kinds[folded.duplicated(keep=False)]
     if len(alike):
         groups = [", ".join(map(repr, same)) for _, same in alike.groupby(folded, sort=False)]
-        warnings.warn(
+        warn(
             f"labels of {column!r} that differ in case or blanks alone make groups of their own: "
-            f"{'; '.join(groups[:3])}{'; ...' if len(groups) > 3 else ''}. Are they meant to be one?",
-            ScgetWarning,
-            stacklevel=stacklevel,
+            f"{'; '.join(groups[:3])}{'; ...' if len(groups) > 3 else ''}. Are they meant to be one?"
         )

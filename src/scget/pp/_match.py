@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import pandas as pd
 from scipy.sparse import csr_matrix
 
 from scget import _keys as keys
-from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_extra
+from scget._errors import GenomeError, InputError, first, needs_extra, warn
 from scget.pp._checks import check_in_memory, get_counts, get_modality
 from scget.pp._region_files import read_regions
 from scget.pp._regions import Regions, regions_in, sort_order
@@ -180,12 +179,10 @@ def _no_overlap(source: Regions, target: Regions) -> GenomeError:
 
 def _warn_of_loss(n_matched: int, n_regions: int, share: float) -> None:
     if n_matched < _FEW * n_regions or share < _FEW:
-        warnings.warn(
+        warn(
             f"only {n_matched:,} of {n_regions:,} regions ({n_matched / n_regions:.0%}), with {share:.0%} of the counts, "
             "overlap the reference; the rest is lost. Is it of the same genome build and tissue? Counting the fragments "
-            "in the reference regions loses less.",
-            ScgetWarning,
-            stacklevel=3,
+            "in the reference regions loses less."
         )
 
 
@@ -223,9 +220,7 @@ def _warn_of_other_genes(mdata: MuData) -> None:
     table = mdata.mod[keys.ATAC].uns.get(keys.PEAK_ANNOTATION)
     genes = mdata.mod[keys.RNA].var_names
     if table is not None and not table["gene"].isin(genes).any():
-        warnings.warn(
+        warn(
             f"the promoters that come with the reference are of none of the {len(genes):,} genes in 'rna': there "
-            f"{first(table['gene'].unique())}, in 'rna' {first(genes)}. Make them anew with scget.pp.promoters.",
-            ScgetWarning,
-            stacklevel=4,
+            f"{first(table['gene'].unique())}, in 'rna' {first(genes)}. Make them anew with scget.pp.promoters."
         )

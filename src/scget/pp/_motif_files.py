@@ -195,47 +195,54 @@ def _upright(name: str, rows: list[tuple[str, list[float]]], path: str | PathLik
 
 
 def _read_transfac(lines: list[str], path: str | PathLike[str]) -> Iterator[Record]:
-    """Entries that end in ``//``; a matrix begins with ``P0`` (or ``PO``) and the letters, in any order."""
-    entry: dict[str, str] = {}
+    """Entries that end in ``//``."""
+    entry: list[str] = []
+    for line in lines:
+        entry.append(line)
+        if line.split()[:1] == ["//"]:
+            yield from _read_entry(entry, path)
+            entry = []
+    yield from _read_entry(entry, path)
+
+
+def _read_entry(lines: list[str], path: str | PathLike[str]) -> Iterator[Record]:
+    """One record, or none: a matrix begins with ``P0`` (or ``PO``) and the letters, in any order."""
+    fields: dict[str, str] = {}
     order: list[int] = []
     rows: list[list[float]] | None = None
     begin = 1
     ended = True  # by XX or //, as the matrix of a whole file is
-    for line in [*lines, None]:
-        key, *words = (line or "//").split() or [""]
-        if key in ("//", "XX") and line is not None:
+    for line in lines:
+        key, *words = line.split() or [""]
+        if key in ("//", "XX"):
             ended = True
-        if key == "//":
-            name = entry.get("AC") or entry.get("ID") or entry.get("NA") or ""
-            if rows is not None and (not name or not ended):
-                what = f"motif '{name}', which no '//' ends" if name else "a matrix without an AC, ID or NA line"
-                raise InputError(f"'{path}' has {what}. {'Is the file whole?' if name else 'Name it.'}")
-            if rows is not None:
-                yield Record(name.split()[0], entry.get("NA") or entry.get("ID", ""), _from_counts(name, rows, path))
-            entry, rows = {}, None
         elif key in ("P0", "PO"):
             letters = [word.upper() for word in words]
             if sorted(letters) != list("ACGT"):
-                raise InputError(f"'{path}' has '{(line or '').strip()}'; a matrix of A, C, G, T is needed.")
+                raise InputError(f"'{path}' has '{line.strip()}'; a matrix of A, C, G, T is needed.")
             if rows is not None:
                 raise InputError(
-                    f"'{path}' has two matrices in the entry of '{entry.get('AC')}'. Put '//' between them."
+                    f"'{path}' has two matrices in the entry of '{fields.get('AC')}'. Put '//' between them."
                 )
             order, rows, ended = [letters.index(base) for base in "ACGT"], [], False
         elif rows is not None and key.isdigit():
             begin = int(key) if not rows else begin
             row = _numbers(words[:4])  # a consensus letter may follow
             if row is None or len(row) != 4:
-                raise InputError(
-                    f"'{path}' has '{(line or '').strip()[:60]}' where four numbers are needed. Mend the file."
-                )
+                raise InputError(f"'{path}' has '{line.strip()[:60]}' where four numbers are needed. Mend the file.")
             if ended or begin > 1 or int(key) != begin + len(rows):
-                raise InputError(
-                    f"'{path}' has the row '{(line or '').strip()[:60]}' out of its order. Is the file whole?"
-                )
+                raise InputError(f"'{path}' has the row '{line.strip()[:60]}' out of its order. Is the file whole?")
             rows.append([row[i] for i in order])
         elif words:
-            entry.setdefault(key, " ".join(words))
+            fields.setdefault(key, " ".join(words))
+    if rows is None:
+        return
+    name = fields.get("AC") or fields.get("ID") or fields.get("NA")
+    if not name:
+        raise InputError(f"'{path}' has a matrix without an AC, ID or NA line. Name it.")
+    if not ended:
+        raise InputError(f"'{path}' has motif '{name}', which no '//' ends. Is the file whole?")
+    yield Record(name.split()[0], fields.get("NA") or fields.get("ID", ""), _from_counts(name, rows, path))
 
 
 def _from_counts(name: str, rows: list[list[float]], path: str | PathLike[str]) -> np.ndarray:

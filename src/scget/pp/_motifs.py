@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from os import PathLike
@@ -12,7 +11,7 @@ import numpy as np
 from scipy.sparse import csr_matrix, vstack
 from tqdm.auto import tqdm
 
-from scget._errors import InputError, ScgetWarning, first, needs_extra
+from scget._errors import InputError, first, needs_extra, warn
 from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES, MOTIF_TFS
 from scget.pp._checks import check_writable, get_modality
 from scget.pp._genome import genome_path, read_sequences
@@ -58,9 +57,9 @@ def motif_scores(
         A set of motifs such as ``scget.datasets.motifs("hocomoco_v12")``, the path of a file that :func:`read_motifs`
         reads, or a mapping from name to a ``(width, 4)`` matrix of probabilities of A, C, G, T.
     clusters
-        Cluster of each motif: a mapping, a table with columns ``motif`` and ``cluster`` (else the first two count), or the
-        path of such a table, tab-separated, with or without a header; :func:`cluster_motifs` makes one. Without it the set's own clusters are taken, if
-        it has any; else each motif is its own cluster.
+        Cluster of each motif: a mapping, a table with columns ``motif`` and ``cluster`` (else the first two count),
+        or the path of such a table, tab-separated, with or without a header; :func:`cluster_motifs` makes one.
+        Without it the set's own clusters are taken, if it has any; else each motif is its own cluster.
     pvalue
         Probability that background sequence reaches a motif's threshold at one position of one strand.
     background
@@ -179,11 +178,9 @@ def _warn_of_mute(motifs: Mapping[str, np.ndarray], limits: np.ndarray, pvalue: 
     """Warn of motifs that can have no hit."""
     mute = [m for m, limit in zip(motifs, limits, strict=True) if np.isinf(limit)]
     if mute:
-        warnings.warn(
+        warn(
             f"{len(mute)} of {len(limits)} motifs can never reach p = {pvalue:g}, as even their best word is more "
-            f"frequent, and get no hits: {first(mute)}. A larger `pvalue` would let them.",
-            ScgetWarning,
-            stacklevel=4,
+            f"frequent, and get no hits: {first(mute)}. A larger `pvalue` would let them."
         )
 
 

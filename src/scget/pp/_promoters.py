@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from scget import _keys as keys
-from scget._errors import GenomeError, InputError, ScgetWarning, first, needs_extra
+from scget._errors import GenomeError, InputError, first, needs_extra, warn
 from scget.pp._annotation import read_tss
 from scget.pp._checks import check_genes, check_writable, get_modality
 from scget.pp._region_warnings import warn_of_regions
@@ -59,8 +58,9 @@ def promoters(
     strand: ``region`` (``chr1:100-200``), ``gene`` (as in ``rna.var_names`` where there is ``rna``, and then only
     genes found there), ``strand``, ``tss`` (0-based, the nearest one to the region's centre) and ``distance`` (bases
     from TSS to centre; negative is upstream on the gene's strand). ``uns["promoter_source"]`` names the file and
-    ``flank``. Where there is ``rna``, ``mdata["rna"].var["promoter"]`` says of each gene "yes", or why it has no promoter region: "not in the annotation", "on more than one chromosome",
-    "chromosome without regions" or "no region at a TSS"; count them with ``value_counts()``.
+    ``flank``. Where there is ``rna``, ``mdata["rna"].var["promoter"]`` says of each gene "yes", or why it has no
+    promoter region: "not in the annotation", "on more than one chromosome", "chromosome without regions" or "no region
+    at a TSS"; count them with ``value_counts()``.
 
     Raises
     ------
@@ -101,11 +101,9 @@ def promoters(
             "Do regions and annotation belong to the same genome build?"
         )
     if genes is not None and table["gene"].nunique() < FEW_GENES * len(genes):
-        warnings.warn(
+        warn(
             f"only {table['gene'].nunique():,} of {len(genes):,} genes in 'rna' have a promoter region "
-            f"({every_tss['gene'].nunique():,} are in the annotation): other genome build or annotation?",
-            ScgetWarning,
-            stacklevel=2,
+            f"({every_tss['gene'].nunique():,} are in the annotation): other genome build or annotation?"
         )
     warn_of_regions(atac, regions)
     mdata = mdata.copy() if copy else mdata
@@ -160,11 +158,9 @@ def _drop_ambiguous(tss: pd.DataFrame, regions: Regions) -> pd.DataFrame:
     n_chroms = tss.groupby("gene")["chrom"].transform("nunique")
     lost = tss.loc[n_chroms > 1, "gene"].unique()
     if len(lost):
-        warnings.warn(
+        warn(
             f"{len(lost):,} genes stand on more than one chromosome in the annotation and are left out: "
-            f"{first(sorted(lost))}. Use Ensembl ids to keep them apart.",
-            ScgetWarning,
-            stacklevel=3,
+            f"{first(sorted(lost))}. Use Ensembl ids to keep them apart."
         )
     return tss[n_chroms == 1].reset_index(drop=True)
 

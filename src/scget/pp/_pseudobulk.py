@@ -49,8 +49,8 @@ def pseudobulk(
     Parameters
     ----------
     mdata
-        Cells; modality ``atac`` and, if expression is known (not predicted), ``rna``, with raw counts: in memory, backed by h5mu or
-        zarr, or arrays of dask.
+        Cells; modality ``atac`` and, if expression is known (not predicted), ``rna``, with raw counts: in memory,
+        backed by h5mu or zarr, or arrays of dask.
     groupby
         Column of ``mdata["atac"].obs`` or ``mdata["rna"].obs`` with the groups, such as cell types or metacells. With
         several columns (donor, cell type) each combination is a group, named by the labels joined with ``_``.
@@ -107,7 +107,7 @@ def pseudobulk(
     for name in tqdm(names, desc="pseudobulk", leave=False):
         cells = mdata.mod[name]
         rows[name], counts[name] = sum_groups(cells, layers[name], name, groups.reindex(cells.obs_names).array)
-    warn_if_not_fragments(counts[keys.ATAC], f"atac.layers[{atac_layer!r}]" if atac_layer else "atac.X", stacklevel=3)
+    warn_if_not_fragments(counts[keys.ATAC], f"atac.layers[{atac_layer!r}]" if atac_layer else "atac.X")
     for name in names:
         _check_not_empty(rows[name], obs.index, name)
     _check_sizes(pd.Series(_depth(rows[keys.ATAC]), obs.index), "min_counts", min_counts)

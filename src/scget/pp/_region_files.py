@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import re
-import warnings
 import zlib
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from scget import _keys as keys
-from scget._errors import InputError, ScgetWarning
+from scget._errors import InputError, warn
 from scget.pp._regions import Regions, check_coordinates
 
 _BED = ("name", "score", "strand")  # columns 4 to 6
@@ -132,11 +131,9 @@ def _without_repeats(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     again = table.duplicated(place)
     if not again.any():
         return table
-    warnings.warn(
+    warn(
         f"{int(again.sum()):,} lines of '{path.name}' repeat a region and are left out, as where MACS writes one line per "
-        "summit.",
-        ScgetWarning,
-        stacklevel=3,
+        "summit."
     )
     by_signal = table.sort_values("signal", ascending=False, kind="stable") if "signal" in table else table
     return by_signal.drop_duplicates(place).sort_index().reset_index(drop=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from scget import _keys as keys
-from scget._errors import ScgetWarning, first
+from scget._errors import first, warn
 from scget.pp._regions import Regions, sort_order
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _ARCHR = {
 _ENOUGH = 10  # regions, of which a common pattern is no chance
 
 
-def warn_of_regions(atac: AnnData, regions: Regions, *, stacklevel: int = 3) -> None:
+def warn_of_regions(atac: AnnData, regions: Regions) -> None:
     """Warn of regions that overlap and of coordinates that look 1-based; once, in the first preparing step.
 
     Parameters
@@ -36,21 +35,17 @@ def warn_of_regions(atac: AnnData, regions: Regions, *, stacklevel: int = 3) -> 
         1-based coordinates where :func:`scget.pp.sort_regions` has shifted them.
     regions
         In any order.
-    stacklevel
-        As in :func:`warnings.warn`.
     """
     if keys.MOTIF_SCORES in atac.varm or keys.PEAK_ANNOTATION in atac.uns:
         return
     overlap = overlap_message(regions)
     if overlap:
-        warnings.warn(overlap, ScgetWarning, stacklevel=stacklevel)
+        warn(overlap)
     sign = "" if keys.ONE_BASED in atac.uns else one_based_sign(atac.var, regions)
     if sign:
-        warnings.warn(
+        warn(
             f"{sign}: 1-based coordinates, as of R's GRanges? scget counts from 0 and leaves out the end. If they are, "
-            "run scget.pp.sort_regions(mdata, one_based=True) on the data as they were before this step.",
-            ScgetWarning,
-            stacklevel=stacklevel,
+            "run scget.pp.sort_regions(mdata, one_based=True) on the data as they were before this step."
         )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from os import PathLike
@@ -20,7 +19,7 @@ from uuid import uuid4
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from scget._errors import InputError, ScgetWarning
+from scget._errors import InputError, warn
 
 
 def check_folder(cache: str | PathLike[str]) -> None:
@@ -68,10 +67,10 @@ def _read(path: Path) -> csr_matrix | None:
     try:
         content = memoryview(path.read_bytes())
     except OSError as error:
-        _warn(f"Cannot read the scan kept at '{path}' ({error}); scanning anew.")
+        warn(f"Cannot read the scan kept at '{path}' ({error}); scanning anew.")
         return None
     if content[:32] != _digest(path, content[32:]):
-        _warn(f"The scan kept at '{path}' is damaged: its checksum is wrong. Scanning anew and replacing it.")
+        warn(f"The scan kept at '{path}' is damaged: its checksum is wrong. Scanning anew and replacing it.")
         return None
     parts = {name: values.copy() for name, values in load(bytes(content[32:])).items()}  # what is loaded is read-only
     return csr_matrix((parts["data"], parts["indices"], parts["indptr"]), shape=tuple(parts["shape"].tolist()))
@@ -92,11 +91,7 @@ def _write(path: Path, scores: csr_matrix) -> None:
             os.fsync(file.fileno())
         os.replace(own, path)
     except OSError as error:
-        _warn(f"Cannot keep the scan at '{path}' ({error}). The scores are right, but the next call scans again.")
+        warn(f"Cannot keep the scan at '{path}' ({error}). The scores are right, but the next call scans again.")
     finally:
         with suppress(OSError):
             own.unlink(missing_ok=True)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, ScgetWarning, stacklevel=6)  # who called motif_scores

@@ -70,7 +70,8 @@ def tf_names(motif: str, other: str = "") -> list[str]:
     ----------
     motif
         Its identifier. Without another name the symbol is what stands before the first ``.`` or ``_``, as in HOCOMOCO
-        (``TF65.H12CORE.0.P.B``), Jolma 2013 (``GATA3_GATA_1``) and Vierstra's archetypes (``RREB1_MA0073.1``); a bare identifier such as ``MA0004.1`` tells no symbol.
+        (``TF65.H12CORE.0.P.B``), Jolma 2013 (``GATA3_GATA_1``) and Vierstra's archetypes (``RREB1_MA0073.1``); a bare
+        identifier such as ``MA0004.1`` tells no symbol.
     other
         Its other name, as JASPAR has (``MA0099.3 FOS::JUN``) and CIS-BP (``M0082_1.02 (TFAP2A)_(Homo_sapiens)``).
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy as copying
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 
 from scget import _keys
-from scget._errors import InputError, ScgetWarning, first
+from scget._errors import InputError, first, warn
 from scget._version import scget_version
 from scget.pp._checks import check_genes, check_in_memory, check_rows, check_writable, get_modality
 from scget.pp._groups import groups_of
@@ -145,11 +144,9 @@ def _check_groups(groups: pd.Series, rows: pd.Index) -> None:
             "Pass groupby as it was given to pseudobulk."
         )
     if len(missing):
-        warnings.warn(
+        warn(
             f"{len(missing):,} of {len(groups):,} cells are of groups that are no row of pb, first "
-            f"{missing.iloc[0]!r}; they get NaN.",
-            ScgetWarning,
-            stacklevel=3,
+            f"{missing.iloc[0]!r}; they get NaN."
         )
 
 
@@ -161,11 +158,7 @@ def _check_shared_genes(genes: pd.Index, predicted: pd.Index) -> None:
             "Name genes the same way in both (names or ids)."
         )
     if n_shared < len(genes) / 2:
-        warnings.warn(
-            f"{n_shared:,} of {len(genes):,} genes of the cells are in pb; the others get NaN.",
-            ScgetWarning,
-            stacklevel=3,
-        )
+        warn(f"{n_shared:,} of {len(genes):,} genes of the cells are in pb; the others get NaN.")
 
 
 def _carried(rows: pd.DataFrame, groups: pd.Series, columns: pd.Index, attribute: str) -> Any:
