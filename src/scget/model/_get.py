@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,12 @@ from mudata import MuData
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 
-from scget._errors import InputError
 from scget.data import Closed, RegionTable, default_modalities, setup_manager
 from scget.data._scaling import CHANNELS
-from scget.module import ExpressionNet, GETConfig, MaskedNet, _lora
-from scget.train import ExpressionPlan, MaskedPlan
+from scget.module import ExpressionNet, GETConfig, _lora
 
-from . import _checkpoint, _finetune
-from ._fit import fit, seeded
+from . import _checkpoint, _finetune, _train
+from ._fit import seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
 from ._setup import check_registrable, check_setup, check_windows, read_table
 
@@ -141,67 +138,8 @@ class GET(BaseModelClass):
         """Where the network stands."""
         return self.module.cls_token.device
 
-    def pretrain(self, max_epochs: int = 50, *, mask_ratio: float = 0.5, **kwargs: Any) -> None:
-        """Learn to fill in hidden regions; needs no RNA.
-
-        Parameters
-        ----------
-        max_epochs
-            Passes over the training windows.
-        mask_ratio
-            Share of regions hidden.
-        **kwargs
-            As for :meth:`train`; give the same ``holdout_obs`` and ``holdout_chroms``, so that nothing held out is
-            seen here either.
-        """
-        if not 0 < mask_ratio < 1:
-            raise InputError(f"mask_ratio={mask_ratio}; a share between 0 and 1 is needed")
-        with seeded(self.seed):
-            net = MaskedNet(self.module)
-        fit(self, partial(MaskedPlan, net, mask_ratio=mask_ratio), max_epochs, supervised=False, **kwargs)
-        self.is_trained_ = False  # it cannot predict expression yet
-
-    def train(
-        self,
-        max_epochs: int = 50,
-        *,
-        holdout_obs: Sequence[str] | None = None,
-        holdout_chroms: Sequence[str] | None = None,
-        validation_chroms: Sequence[str] = (),
-        batch_size: int = 32,
-        accelerator: str = "auto",
-        devices: int | list[int] | str = "auto",
-        early_stopping: bool = False,
-        plan_kwargs: dict[str, Any] | None = None,
-        **trainer_kwargs: Any,
-    ) -> None:
-        """Learn expression from the rows and chromosomes that are not held out; goes on from what was learnt before.
-
-        Parameters
-        ----------
-        max_epochs
-            Passes over the training windows, which shift by up to half a step each epoch.
-        holdout_obs, holdout_chroms
-            Rows and chromosomes whose values training never sees; only a row's totals, by which depth is
-            normalised, run over all chromosomes. None: those of an earlier ``pretrain``.
-        validation_chroms
-            Chromosomes on which the loss is watched (``history["validation_loss"]``) and which are not trained on
-            either. Needed for ``early_stopping``; what is held out is never looked at.
-        batch_size
-            Windows per step.
-        accelerator, devices, early_stopping, plan_kwargs, **trainer_kwargs
-            As in scvi-tools; ``plan_kwargs`` takes ``lr``, ``weight_decay``, ``warmup``, ``layer_decay``.
-
-        Raises
-        ------
-        InputError
-            If a name is unknown, everything is held out, or something is held out that was trained on before.
-        TrainingError
-            If the loss stops being a number.
-        """
-        chosen = {k: v for k, v in locals().items() if k not in ("self", "max_epochs", "trainer_kwargs")}
-        fit(self, partial(ExpressionPlan, self.module), max_epochs, supervised=True, **chosen, **trainer_kwargs)
-
+    pretrain = _train.pretrain
+    train = _train.train
     finetune = _finetune.finetune
     merge_lora = _finetune.merge_lora
     save_adapters = _finetune.save_adapters
