@@ -9,7 +9,9 @@ import lightning.pytorch as lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from scget._errors import InputError
 
 from ._scaling import Scaling
 from ._table import RegionTable
@@ -83,12 +85,32 @@ def _with_blank(array: np.ndarray) -> np.ndarray:
 
 
 class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
-    """Batches of windows as (row_b, index_br), in the order given by ``rng`` or, without it, in genome order."""
+    """Batches of windows as (row_b, index_br), in the order given by ``rng`` or, without it, in genome order.
 
-    def __init__(self, windows: Windows, batch_size: int, *, rng: np.random.Generator | None = None) -> None:
+    Parameters
+    ----------
+    windows
+        What is split into batches of ``batch_size`` or one fewer.
+    rank, world
+        This process and how many there are: each takes its part of every batch of ``batch_size * world`` windows, so
+        that together they see what one process sees with that batch.
+    """
+
+    def __init__(
+        self,
+        windows: Windows,
+        batch_size: int,
+        *,
+        rng: np.random.Generator | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
         order = np.arange(len(windows)) if rng is None else rng.permutation(len(windows))
+        if len(order) and len(order) < world:
+            raise InputError(f"{len(order)} windows for {world} processes; each needs one: use fewer devices")
         self.windows = windows
-        self.parts = np.array_split(order, max(-(-len(order) // batch_size), 1)) if len(order) else []
+        whole = np.array_split(order, max(-(-len(order) // (batch_size * world)), 1)) if len(order) else []
+        self.parts = [part[rank::world] for part in whole]
 
     def __len__(self) -> int:
         return len(self.parts)
@@ -101,6 +123,19 @@ class WindowBatches(Dataset[tuple[Tensor, Tensor]]):
         return (self[i] for i in range(len(self)))
 
 
+class _From(Sampler[int]):
+    """Batches from ``done`` on; counts all of them, since the length of an epoch sets the learning rate."""
+
+    def __init__(self, done: int, n: int) -> None:
+        self.done, self.n = done, n
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.done, self.n))
+
+
 class WindowDataModule(lightning.LightningDataModule):
     """Training windows redrawn each epoch from (seed, epoch); validation windows fixed.
 
@@ -110,6 +145,13 @@ class WindowDataModule(lightning.LightningDataModule):
         Makes the windows of one epoch from a generator.
     validation
         Windows to validate on. None: no validation.
+    batch_size
+        Windows per step and process.
+
+    Attributes
+    ----------
+    resumed
+        An epoch and how many of its batches were done before a resumed run: they are left out.
     """
 
     def __init__(
@@ -117,15 +159,21 @@ class WindowDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         self.draw, self.validation, self.batch_size, self.seed = draw, validation, batch_size, seed
+        self.resumed = (0, 0)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]]:
         """Batches of the trainer's current epoch."""
         epoch = self.trainer.current_epoch if self.trainer is not None else 0
         rng = np.random.default_rng([self.seed, epoch])
-        return DataLoader(WindowBatches(self.draw(rng), self.batch_size, rng=rng), batch_size=None)
+        batches = WindowBatches(self.draw(rng), self.batch_size, rng=rng, **self._share())
+        done = self.resumed[1] if epoch == self.resumed[0] else 0
+        return DataLoader(batches, batch_size=None, sampler=_From(done, len(batches)))
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor]] | list[None]:
         """Batches in genome order; an empty list, as Lightning wants it, where there are none."""
         if self.validation is None:
             return []
-        return DataLoader(WindowBatches(self.validation, self.batch_size), batch_size=None)
+        return DataLoader(WindowBatches(self.validation, self.batch_size, **self._share()), batch_size=None)
+
+    def _share(self) -> dict[str, int]:
+        return {} if self.trainer is None else {"rank": self.trainer.global_rank, "world": self.trainer.world_size}

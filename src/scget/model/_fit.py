@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scvi.train import TrainRunner
 
 from scget._errors import InputError, first
 from scget.data import (
@@ -23,6 +23,8 @@ from scget.data import (
     training_windows,
 )
 from scget.module import _lora
+
+from . import _run
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -63,11 +65,16 @@ def fit(
     batch_size: int = 32,
     early_stopping: bool = False,
     plan_kwargs: dict[str, Any] | None = None,
+    ckpt_every: int | None = None,
+    ckpt_dir: str | Path | None = None,
     **trainer_kwargs: Any,
 ) -> None:
     """Train ``model.module`` in place with ``make_plan(source, **plan_kwargs)``; arguments as ``GET.train``."""
     if _lora.adapters(model.module) and not adapted:
         raise InputError("LoRA adapters are on this network: merge_lora() first, or go on with finetune(how='lora')")
+    call = {name: value for name, value in locals().items() if name not in ("model", "make_plan")}
+    _run.check_checkpoints(ckpt_every, ckpt_dir)
+    _run.pick_device(trainer_kwargs.get("accelerator", "auto"), trainer_kwargs.get("devices", "auto"))
     table = model.table()
     _check_possible(table, supervised, early_stopping, validation_chroms, (max_epochs, batch_size))
     row_k, region_p, holdout = split(table, holdout_obs, holdout_chroms, model.holdout)
@@ -78,13 +85,11 @@ def fit(
     data = _windows(model, table, row_k, (region_p & ~watched_p, watched_p), wanted_p, batch_size)
     scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling)
     with _put_back_on_failure(model), seeded(model.seed):
-        TrainRunner(
-            model,
-            training_plan=make_plan(_source(table, scaling, row_k, supervised), **(plan_kwargs or {})),
-            data_splitter=data,
-            max_epochs=max_epochs,
-            **_trainer_arguments(early_stopping, bool(watched_p.any()), trainer_kwargs),
-        )()
+        plan = make_plan(_source(table, scaling, row_k, supervised), **(plan_kwargs or {}))
+        task = {"plan": getattr(make_plan, "keywords", {}), "holdout": holdout.asdict()}
+        settings = _run.settings_of(model, table, plan, call=call, **task) if ckpt_dir is not None else None
+        arguments = _trainer_arguments(early_stopping, bool(watched_p.any()), trainer_kwargs)
+        _run.run(model, plan, data, max_epochs, settings, ckpt_every=ckpt_every, ckpt_dir=ckpt_dir, **arguments)
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.region_width, model.annotation = table.region_width, table.annotation
     model.holdout = merge(model.holdout, holdout)

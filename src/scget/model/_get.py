@@ -10,7 +10,6 @@ import pandas as pd
 import rich.pretty  # noqa: F401  scvi 1.4's view_anndata_setup uses it without importing it
 import torch
 from mudata import MuData
-from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 
 from scget.data import Closed, RegionTable, default_modalities, setup_manager
@@ -20,6 +19,7 @@ from scget.module import ExpressionNet, GETConfig, _lora
 from . import _checkpoint, _finetune, _train
 from ._fit import seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
+from ._run import pick_device
 from ._setup import check_registrable, check_setup, check_windows, read_table
 
 
@@ -227,8 +227,7 @@ class GET(BaseModelClass):
             If the folder is damaged, foreign, or newer than this scget.
         """
         model = _checkpoint.restore(cls, Path(dir_path), mdata)
-        _, _, device = parse_device_args(accelerator=accelerator, devices="auto", return_device="torch")
-        model.to_device(device)
+        model.to_device(pick_device(accelerator))
         return model
 
     def table(self, mdata: MuData | None = None) -> RegionTable:

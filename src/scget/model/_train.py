@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scget._errors import InputError
@@ -49,6 +50,8 @@ def train(
     devices: int | list[int] | str = "auto",
     early_stopping: bool = False,
     plan_kwargs: dict[str, Any] | None = None,
+    ckpt_every: int | None = None,
+    ckpt_dir: str | Path | None = None,
     **trainer_kwargs: Any,
 ) -> None:
     """Learn expression from the rows and chromosomes that are not held out; goes on from what was learnt before.
@@ -64,7 +67,10 @@ def train(
         Chromosomes on which the loss is watched (``history["validation_loss"]``) and which are not trained on
         either. Needed for ``early_stopping``; what is held out is never looked at.
     batch_size
-        Windows per step.
+        Windows per step and device.
+    ckpt_every, ckpt_dir
+        Optimiser steps between checkpoints, and the folder that holds the last one. The same call after a kill goes on
+        from there and ends with the weights of a run never killed; a finished run removes it. One folder per run.
     accelerator, devices, early_stopping, plan_kwargs, **trainer_kwargs
         As in scvi-tools; ``plan_kwargs`` takes ``lr``, ``weight_decay``, ``warmup``, ``layer_decay``.
 
@@ -72,6 +78,8 @@ def train(
     ------
     InputError
         If a name is unknown, everything is held out, or something is held out that was trained on before.
+    CheckpointError
+        If ``ckpt_dir`` holds a checkpoint of another run, which is named, or a damaged one.
     TrainingError
         If the loss stops being a number.
     """

@@ -2,5 +2,6 @@
 
 from ._guard import KeepBetter
 from ._plan import ExpressionPlan, MaskedPlan
+from ._resume import Resume, find
 
-__all__ = ["ExpressionPlan", "KeepBetter", "MaskedPlan"]
+__all__ = ["ExpressionPlan", "KeepBetter", "MaskedPlan", "Resume", "find"]

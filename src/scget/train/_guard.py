@@ -8,6 +8,7 @@ import lightning.pytorch as lightning
 import torch
 from torch import Tensor
 
+from ._mean import EpochMean
 from ._plan import _Plan
 
 
@@ -25,7 +26,9 @@ class KeepBetter(lightning.Callback):
         self._weights: dict[str, Tensor] = {}
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Keep the weights and their loss."""
+        """Keep the weights and their loss; a resumed run has them."""
+        if self._weights:
+            return
         self.start = validation_loss(trainer, pl_module)
         if self.start is not None:
             self._weights = {n: t.detach().clone() for n, t in pl_module.module.state_dict().items()}
@@ -40,6 +43,14 @@ class KeepBetter(lightning.Callback):
             self.kept = "start"
         self._weights = {}
 
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint half-way."""
+        return {"start": self.start, "weights": self._weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From a checkpoint half-way."""
+        self.start, self._weights = state_dict["start"], state_dict["weights"]
+
 
 @torch.no_grad()
 def validation_loss(trainer: Any, plan: _Plan) -> float | None:
@@ -49,9 +60,9 @@ def validation_loss(trainer: Any, plan: _Plan) -> float | None:
         return None
     training = plan.module.training
     plan.module.eval()
-    total, n = 0.0, 0
+    mean = EpochMean().to(plan.device)
     for row_b, index_br in batches:
         loss = plan.loss(plan.source.gather(row_b.to(plan.device), index_br.to(plan.device)))
-        total, n = total + loss.item() * len(row_b), n + len(row_b)
+        mean.update(loss, len(row_b))
     plan.module.train(training)
-    return total / n
+    return mean.compute().item()

@@ -15,6 +15,8 @@ from scget._errors import InputError, TrainingError
 from scget.data import Batch, TokenSource
 from scget.module import ExpressionNet, MaskedNet, deviation_loss, masked_region_loss, poisson_loss
 
+from ._mean import EpochMean
+
 
 class _Plan(lightning.LightningModule):
     """AdamW with linear warm-up and cosine decay per step; ``loss`` is the task.
@@ -48,6 +50,9 @@ class _Plan(lightning.LightningModule):
             raise InputError(f"layer_decay={layer_decay}; a factor above 0 and at most 1 is needed, or None")
         self.module, self.source = module, source
         self.lr, self.weight_decay, self.warmup, self.layer_decay = lr, weight_decay, warmup, layer_decay
+        self.train_mean, self.validation_mean = EpochMean(), EpochMean()
+        # what PyTorch's DDP need not copy between processes: data, and what learns nothing here
+        self._ddp_params_and_buffers_to_ignore = [f"source.{name}" for name, _ in source.named_buffers()]
 
     def loss(self, batch: Batch) -> Tensor:
         """One number to lower."""
@@ -56,17 +61,21 @@ class _Plan(lightning.LightningModule):
     def on_fit_start(self) -> None:
         """Undo the eval mode in which scvi-tools leaves a trained model, or drop path would stay off."""
         self.module.train()
+        if self.global_rank:  # masks and dropout of its own
+            torch.manual_seed(torch.initial_seed() + self.global_rank)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch of (row_b, index_br)."""
         loss = self.loss(self.source.gather(*batch))
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
+        self.train_mean.update(loss, len(batch[0]))
+        self.log("train_loss", self.train_mean, on_step=False, on_epoch=True, prog_bar=True)
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """The same loss, on the validation windows."""
         loss = self.loss(self.source.gather(*batch))
-        self.log("validation_loss", loss, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
+        self.validation_mean.update(loss, len(batch[0]))
+        self.log("validation_loss", self.validation_mean, on_step=False, on_epoch=True, prog_bar=True)
 
     def on_train_epoch_end(self) -> None:
         """Stop at the first epoch whose loss is not a number."""
@@ -141,6 +150,8 @@ class MaskedPlan(_Plan):
     def __init__(self, module: MaskedNet, source: TokenSource, *, mask_ratio: float = 0.5, **kwargs: float) -> None:
         super().__init__(module, source, **kwargs)
         self.mask_ratio = mask_ratio
+        unused = [f"module.trunk.{name}" for name, _ in module.trunk.named_parameters() if name.startswith("head_exp.")]
+        self._ddp_params_and_buffers_to_ignore += unused
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error over the hidden regions."""
