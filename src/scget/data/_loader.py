@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -175,5 +176,5 @@ class WindowDataModule(lightning.LightningDataModule):
             return []
         return DataLoader(WindowBatches(self.validation, self.batch_size, **self._share()), batch_size=None)
 
-    def _share(self) -> dict[str, int]:
+    def _share(self) -> dict[str, Any]:
         return {} if self.trainer is None else {"rank": self.trainer.global_rank, "world": self.trainer.world_size}

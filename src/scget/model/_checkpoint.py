@@ -20,6 +20,7 @@ from scget._errors import CheckpointError, InputError, first
 from scget._keys import MOTIF_NAMES
 from scget._version import scget_version
 from scget.data import Scaling
+from scget.module import rank
 
 from ._fit import HoldOut
 from ._setup import unlike_motifs
@@ -37,7 +38,9 @@ _TEXT = ("region_p", "gene_g")  # fields of Scaling that hold names
 def write(
     folder: Path, state: dict[str, Tensor], scaling: Scaling | None, description: dict[str, Any], *, overwrite: bool
 ) -> None:
-    """Write beside ``folder`` and rename, so that a killed save leaves the old model or none."""
+    """Write beside ``folder`` and rename, so that a killed save leaves the old model or none; of several processes, one."""
+    if rank():
+        return
     folder = Path(os.path.realpath(folder))
     if folder.exists() and not overwrite:
         raise FileExistsError(f"{folder} exists; pass overwrite=True to replace it")

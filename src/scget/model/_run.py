@@ -136,7 +136,7 @@ def _flat(value: Any, name: str) -> dict[str, Any]:
     """Nested dicts to one, ``{"a": {"b": 1}}`` to ``{"a.b": 1}``, without what a run does not depend on."""
     if not isinstance(value, dict):
         return {name: value}
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, part in value.items():
         if key not in _NOT_OF_THE_RUN:
             flat |= _flat(part, f"{name}.{key}" if name else key)

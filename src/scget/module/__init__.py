@@ -1,7 +1,8 @@
 """The network: tensors only."""
 
 from ._get import ExpressionNet, GETConfig, MaskedNet
-from ._losses import average_over_processes, deviation_loss, masked_region_loss, poisson_loss
+from ._losses import deviation_loss, masked_region_loss, poisson_loss
+from ._processes import average_over_processes, gather_objects, rank
 
 __all__ = [
     "ExpressionNet",
@@ -9,6 +10,8 @@ __all__ = [
     "MaskedNet",
     "average_over_processes",
     "deviation_loss",
+    "gather_objects",
     "masked_region_loss",
     "poisson_loss",
+    "rank",
 ]

@@ -17,10 +17,10 @@ from typing import Any
 import lightning.pytorch as lightning
 import pandas as pd
 import torch
-import torch.distributed as dist
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from scget._errors import CheckpointError
+from scget.module import gather_objects, rank
 
 FORMAT = 1
 STATE, RUN = "state.ckpt", "run.json"
@@ -73,7 +73,7 @@ class Resume(lightning.Callback):
                 epochs[count]["ready"] -= 1
                 epochs[count]["started"] -= 1
         checkpoint[_OURS] = {
-            "random": _gathered(_random_state(pl_module.device)),
+            "random": gather_objects(_random_state(pl_module.device)),
             "resumed": [trainer.current_epoch, done],
             "history": _history(trainer.logger),
         }
@@ -105,7 +105,7 @@ class Resume(lightning.Callback):
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
         trainer.strategy.barrier()
-        trainer.save_checkpoint(partial / STATE)
+        trainer.save_checkpoint(partial / STATE, weights_only=False)
         if not trainer.is_global_zero:
             return
         state = (partial / STATE).read_bytes()
@@ -160,7 +160,9 @@ def _read_run(found: Path) -> dict[str, Any]:
     if not isinstance(run, dict) or any(not isinstance(run.get(name), kind) for name, kind in known.items()):
         raise CheckpointError(f"{found / RUN} is not as scget writes it; remove {found}")
     if run["format"] != FORMAT:
-        raise CheckpointError(f"{found} has format {run['format']}, this scget resumes {FORMAT}; remove it to start anew")
+        raise CheckpointError(
+            f"{found} has format {run['format']}, this scget resumes {FORMAT}; remove it to start anew"
+        )
     return run
 
 
@@ -205,23 +207,10 @@ def _random_state(device: torch.device) -> dict[str, Any]:
 
 
 def _set_random_state(states: list[dict[str, Any]], device: torch.device) -> None:
-    state = states[_rank()]
+    state = states[rank()]
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
-
-
-def _gathered(state: dict[str, Any]) -> list[dict[str, Any]]:
-    """That of every process."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [state]
-    states: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(states, state)
-    return states
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
 def _history(logger: Any) -> dict[str, Any]:
