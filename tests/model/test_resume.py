@@ -94,7 +94,9 @@ class StopAt(lightning.Callback):
 
 def fresh(mdata, **changes):
     scget.model.GET.setup_mudata(mdata)
-    return scget.model.GET(mdata, **{"width": 16, "n_layers": 2, "n_heads": 2, "window": 16, "drop_path": 0.3, **changes})
+    return scget.model.GET(
+        mdata, **{"width": 16, "n_layers": 2, "n_heads": 2, "window": 16, "drop_path": 0.3, **changes}
+    )
 
 
 def go(model, stage="train", stop=-1, **changes):
@@ -122,7 +124,15 @@ def stopped(toy, tmp_path) -> Path:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_killed_at_any_step_the_weights_end_the_same(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(Path(__file__).parents[1]), json.dumps(ARGUMENTS | {"max_epochs": 2})]
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        KILLED,
+        str(Path(__file__).parents[1]),
+        json.dumps(ARGUMENTS | {"max_epochs": 2}),
+    ]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, str(tmp_path)], env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -47,7 +47,9 @@ def two(tmp_path_factory) -> Path:
     source = Path(scget.__file__).parents[1]
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(source), "PYTHONWARNINGS": "ignore"}
     (folder / "two.py").write_text(TWO)
-    done = subprocess.run([sys.executable, "two.py", TESTS], cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "two.py", TESTS], cwd=folder, env=env, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -58,7 +58,7 @@ def pick_device(accelerator: Any = "auto", devices: Any = "auto") -> torch.devic
     """
     try:
         _, _, device = parse_device_args(accelerator=accelerator, devices=devices, return_device="torch")
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ValueError, ModuleNotFoundError) as error:
         raise InputError(
             f"accelerator={accelerator!r}, devices={devices!r} cannot be had: {str(error).rstrip('.')}. "
             "Use accelerator='auto' or 'cpu'."

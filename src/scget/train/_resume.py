@@ -75,7 +75,7 @@ class Resume(lightning.Callback):
         checkpoint[_OURS] = {
             "random": gather_objects(_random_state(pl_module.device)),
             "resumed": [trainer.current_epoch, done],
-            "history": _history(trainer.logger),
+            "history": _history(trainer.logger) if trainer.is_global_zero else {},
         }
 
     def on_load_checkpoint(self, trainer: Any, pl_module: Any, checkpoint: dict[str, Any]) -> None:
@@ -215,8 +215,8 @@ def _set_random_state(states: list[dict[str, Any]], device: torch.device) -> Non
 
 def _history(logger: Any) -> dict[str, Any]:
     """Of scvi-tools' own logger: name to what the index counts, index and values."""
-    tables = getattr(logger, "history", None) or {}
+    tables = getattr(logger, "history", None)
     return {
         name: [table.index.name, [int(i) for i in table.index], [float(v) for v in table[name]]]
-        for name, table in tables.items()
+        for name, table in (tables if isinstance(tables, dict) else {}).items()
     }
