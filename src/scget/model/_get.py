@@ -16,7 +16,7 @@ from scvi.model.base import BaseModelClass
 from scget.data import Closed, RegionTable, Rules, default_modalities, setup_manager
 from scget.module import ExpressionNet, _lora
 
-from . import _checkpoint, _finetune, _train
+from . import _checkpoint, _finetune, _import, _train
 from ._accessibility import predict_regions
 from ._fit import seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
@@ -264,6 +264,8 @@ class GET(BaseModelClass):
         _, _, device = parse_device_args(accelerator=accelerator, devices="auto", return_device="torch")
         model.to_device(device)
         return model
+
+    from_checkpoint = classmethod(_import.from_checkpoint)
 
     def table(self, mdata: MuData | None = None) -> RegionTable:
         """Data as the model reads them: regions in genome order, motifs in the model's order."""
