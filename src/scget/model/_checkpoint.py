@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from scget._errors import CheckpointError, InputError, first
 from scget._keys import MOTIF_NAMES
 from scget._version import scget_version
-from scget.data import Scaling
+from scget.data import Rules, Scaling
 from scget.module import rank
 
 from ._fit import HoldOut
@@ -90,7 +91,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], Scaling | None, dict[str, Any
     fitted = {n.removeprefix("scaling."): t for n, t in tensors.items() if n.startswith("scaling.")}
     try:
         arrays = {n: _tensor_to_text(t) if n in _TEXT else t.numpy() for n, t in fitted.items()}
-        return state, Scaling(**arrays) if arrays else None, description
+        return state, Scaling(**arrays, rules=Rules()) if arrays else None, description
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} lacks fitted scales ({error})") from error
 
@@ -103,6 +104,7 @@ def describe(model: GET) -> dict[str, Any]:
         "torch": torch.__version__,
         "init": model.init_params_["non_kwargs"],
         "setup": model.registry["setup_args"],
+        "rules": model.rules.asdict(),
         "motif_scan": model.motif_scan,
         "annotation": model.annotation,
         "region_width": model.region_width,
@@ -129,7 +131,7 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
             cls.setup_mudata(mdata, **setup)
             model = cls(mdata, **init)
         else:
-            model = cls(registry=_registry(cls.__name__, setup, n_motifs), **init)
+            model = cls(registry=registry_of(cls.__name__, setup, n_motifs), **init)
         take_record(model, description, scaling)
     except (InputError, CheckpointError):  # of the data, not of the file; or clear already
         raise
@@ -146,8 +148,10 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
 def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None) -> None:
     """Give ``model`` all that was learnt but the weights; nothing is changed where a part is missing."""
     holdout, motifs, width = description["holdout"], description["motifs"], description.get("region_width")
+    rules = Rules.of(description["rules"])
     record = {
-        "scaling": scaling,
+        "rules": rules,
+        "scaling": None if scaling is None else replace(scaling, rules=rules),
         "holdout": None if holdout is None else HoldOut(**holdout),
         "motifs": None if motifs is None else np.array(motifs, dtype=object),
         "motif_scan": dict(description["motif_scan"]),
@@ -163,7 +167,7 @@ def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None
         setattr(model, name, value)
 
 
-def _registry(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]:
+def registry_of(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]:
     """What scvi-tools needs to know of a model without data."""
     fields = {"motifs": {"data_registry": {}, "state_registry": {}, "summary_stats": {"n_motifs": n_motifs}}}
     names = {"model_name": name, "setup_method_name": "setup_mudata", "setup_args": setup}

@@ -32,14 +32,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HoldOut:
-    """What training never saw, and what it did see: names of rows and chromosomes."""
+    """What training never saw, and what it did see: names of rows and chromosomes.
+
+    ``imported``: where weights come from whose file does not say what they saw, and what the user states of it
+    (``holdout_obs``, ``holdout_chroms``). None: all that was seen is on record.
+    """
 
     obs: list[str]
     chroms: list[str]
     seen_obs: list[str]
     seen_chroms: list[str]
+    imported: dict[str, Any] | None = None
 
-    def asdict(self) -> dict[str, list[str]]:
+    def asdict(self) -> dict[str, Any]:
         """Plain lists, for JSON and ``uns``."""
         return asdict(self)
 
@@ -73,17 +78,19 @@ def fit(
     if _lora.adapters(model.module) and not adapted:
         raise InputError("LoRA adapters are on this network: merge_lora() first, or go on with finetune(how='lora')")
     call = {name: value for name, value in locals().items() if name not in ("model", "make_plan")}
+    call["trainer_kwargs"] = dict(trainer_kwargs)
     _run.check_checkpoints(ckpt_every, ckpt_dir)
     _run.pick_device(trainer_kwargs.get("accelerator", "auto"), trainer_kwargs.get("devices", "auto"))
+    supervised = supervised and model.config.task != "accessibility"
     table = model.table()
     _check_possible(table, supervised, early_stopping, validation_chroms, (max_epochs, batch_size))
     row_k, region_p, holdout = split(table, holdout_obs, holdout_chroms, model.holdout)
-    watched_p = table.on_chroms(_names(validation_chroms=validation_chroms))
+    watched_p = table.on_chroms(names_of(validation_chroms=validation_chroms))
     if (watched_p & ~region_p).any():
         raise InputError(f"validation_chroms {first(validation_chroms)} are held out, so they cannot be looked at")
-    wanted_p = table.is_promoter_p if supervised and model.config.deviation else None
+    wanted_p = _taught(model, table, supervised, plan_kwargs or {})
     data = _windows(model, table, row_k, (region_p & ~watched_p, watched_p), wanted_p, batch_size)
-    scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling)
+    scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling, rules=model.rules)
     with _put_back_on_failure(model), seeded(model.seed):
         plan = make_plan(_source(table, scaling, row_k, supervised), **(plan_kwargs or {}))
         task = {"plan": getattr(make_plan, "keywords", {}), "holdout": holdout.asdict()}
@@ -93,6 +100,12 @@ def fit(
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.region_width, model.annotation = table.region_width, table.annotation
     model.holdout = merge(model.holdout, holdout)
+
+
+def _taught(model: GET, table: RegionTable, supervised: bool, plan_kwargs: dict[str, Any]) -> np.ndarray | None:
+    """Regions of which a window must hold one to teach anything: promoters, or (None) any, as the loss says."""
+    at_promoters = model.config.deviation or plan_kwargs.get("loss") in ("mse", "nb")
+    return table.is_promoter_p if supervised and at_promoters and model.config.task == "expression" else None
 
 
 @contextmanager
@@ -139,9 +152,13 @@ def _windows(
     """Training windows on the regions ``shown[0]``, validation windows on ``shown[1]``."""
 
     def lay(region_p: np.ndarray) -> Callable[[np.random.Generator | None], Windows]:
-        tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, region_p, closed=model.closed)
-        step = max(model.window // 2, 1)
-        return lambda rng: training_windows(tokens, model.window, step, rng=rng, wanted_p=wanted_p)
+        rules = model.rules
+        tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, region_p, closed=rules.closed)
+        step = max(rules.window // 2, 1)
+        start_p = None if rules.max_span is None else table.regions.start
+        return lambda rng: training_windows(
+            tokens, rules.window, step, rng=rng, wanted_p=wanted_p, start_p=start_p, max_span=rules.max_span
+        )
 
     draw = lay(shown[0])
     if not len(draw(None)):
@@ -174,8 +191,8 @@ def split(
     is None, as far as these data have it, and nothing it saw may be held out now.
     """
     taken_over = before or HoldOut([], [], [], [])
-    obs = _names(holdout_obs=_those_in(table.rows, taken_over.obs) if obs is None else obs)
-    chroms = _names(holdout_chroms=_those_in(table.chroms, taken_over.chroms) if chroms is None else chroms)
+    obs = names_of(holdout_obs=_those_in(table.rows, taken_over.obs) if obs is None else obs)
+    chroms = names_of(holdout_chroms=_those_in(table.chroms, taken_over.chroms) if chroms is None else chroms)
     held_k = table.row_positions(obs)
     row_k = np.setdiff1d(np.arange(len(table.rows)), held_k)
     row_k = row_k[np.argsort(table.rows[row_k].astype(str))]  # so that the order of rows does not matter
@@ -204,14 +221,14 @@ def merge(before: HoldOut | None, now: HoldOut) -> HoldOut:
     seen_chroms = sorted({*before.seen_chroms, *now.seen_chroms})
     held_obs = [n for n in dict.fromkeys([*before.obs, *now.obs]) if n not in seen_obs]
     held_chroms = [n for n in dict.fromkeys([*before.chroms, *now.chroms]) if n not in seen_chroms]
-    return HoldOut(held_obs, held_chroms, seen_obs, seen_chroms)
+    return HoldOut(held_obs, held_chroms, seen_obs, seen_chroms, before.imported)
 
 
 def _those_in(known: np.ndarray, names: list[str]) -> list[str]:
     return [n for n in names if n in set(map(str, known))]
 
 
-def _names(**argument: Sequence[str]) -> list[str]:
+def names_of(**argument: Sequence[str]) -> list[str]:
     """The one argument as a list; a bare text would be read letter by letter."""
     ((name, value),) = argument.items()
     if isinstance(value, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,8 +102,8 @@ def run(
 ) -> None:
     """Train ``plan``; with ``ckpt_dir``, go on from the checkpoint of the same ``settings`` there and keep new ones."""
     with warnings.catch_warnings():
-        # scvi-tools says so with DDP, also where early stopping was not asked for
-        warnings.filterwarnings("ignore", "early_stopping was automatically disabled", UserWarning)
+        if not trainer_kwargs.get("early_stopping"):  # scvi-tools says it with DDP in any case
+            warnings.filterwarnings("ignore", "early_stopping was automatically disabled", UserWarning)
         # these batches are a function of seed and epoch, and those done are left out
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before", UserWarning)
         # its own default would write a pickle into the working directory with DDP
@@ -124,6 +124,8 @@ def settings_of(model: GET, table: RegionTable, plan: _Plan, /, **given: Any) ->
         "scget": scget_version(),
         "stage": type(plan).__name__,
         "init": model.init_params_["non_kwargs"],
+        "network": asdict(model.config),
+        "rules": asdict(model.rules),
         "start": {"weights": digest(weights), "learns": digest(learns), "scaling": digest(model.scaling)},
         "data": {field.name: digest(getattr(table, field.name)) for field in fields(table)},
         **given,

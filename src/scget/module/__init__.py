@@ -1,7 +1,7 @@
 """The network: tensors only."""
 
 from ._get import ExpressionNet, GETConfig, MaskedNet
-from ._losses import deviation_loss, masked_region_loss, poisson_loss
+from ._losses import masked_region_loss, negative_binomial_loss, poisson_loss, squared_loss
 from ._processes import average_over_processes, gather_objects, rank
 
 __all__ = [
@@ -9,9 +9,10 @@ __all__ = [
     "GETConfig",
     "MaskedNet",
     "average_over_processes",
-    "deviation_loss",
     "gather_objects",
     "masked_region_loss",
+    "negative_binomial_loss",
     "poisson_loss",
     "rank",
+    "squared_loss",
 ]

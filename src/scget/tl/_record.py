@@ -40,6 +40,9 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
     record["annotation"] = str(source.get("file", "not recorded"))
     record["holdout_obs"] = list(model.holdout.obs)
     record["holdout_chroms"] = list(model.holdout.chroms)
+    record.pop("imported", None)
+    if model.holdout.imported is not None:  # what such weights saw is known as far as the user stated it
+        record["imported"] = {key: value for key, value in model.holdout.imported.items() if value}
     return record
 
 
