@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -13,6 +14,7 @@ from mudata import MuData
 
 from scget._errors import CheckpointError, InputError, ScgetWarning
 from scget.model import GET
+from scget.model._description import sealed
 
 
 @pytest.fixture
@@ -48,7 +50,8 @@ def test_only_tensors_and_text_are_written(saved):
     assert sorted(p.name for p in saved.iterdir()) == ["model.json", "weights.safetensors"]
     assert sorted(p.name for p in saved.parent.iterdir()) == ["my_get"]
     description = json.loads((saved / "model.json").read_text())
-    assert description["format"] == 1 and description["holdout"]["obs"] == ["T5"] and len(description["sha256"]) == 64
+    assert description["format"] == 2 and description["holdout"]["obs"] == ["T5"] and description == sealed(description)
+    assert description["weights_sha256"] == hashlib.sha256((saved / "weights.safetensors").read_bytes()).hexdigest()
 
 
 def test_an_existing_folder_is_kept_unless_told(copied, trained):
@@ -110,7 +113,9 @@ def test_damage_is_found(copied):
     [
         ("", "is not JSON"),
         ("[1, 2]", "does not describe a scget model"),
-        ('{"format": 99}', "format 99, this scget reads up to 1: upgrade"),
+        ('{"format": 99}', "of format 99, this scget reads 2: upgrade"),
+        ('{"format": 1}', "of format 1, this scget reads 2: train and save the model anew"),
+        ('{"format": 2}', "sha256 of .*model.json is not the one it names"),
         ("{}", "does not describe"),
     ],
 )
@@ -120,18 +125,18 @@ def test_a_wrong_description_is_refused(copied, content, message):
         GET.load(copied)
 
 
-@pytest.mark.parametrize("key", ["init", "setup", "motifs", "n_motifs", "trained", "holdout", "history"])
+@pytest.mark.parametrize(
+    "key", ["init", "setup", "motifs", "n_motifs", "trained", "holdout", "history", "rules", "finetuned"]
+)
 def test_a_description_that_lacks_something_is_refused(copied, key):
     description = json.loads((copied / "model.json").read_text())
     del description[key]
-    (copied / "model.json").write_text(json.dumps(description))
-    with pytest.raises(CheckpointError, match="not as save.. writes it"):
+    (copied / "model.json").write_text(json.dumps(sealed(description)))
+    with pytest.raises(CheckpointError, match=f"not as save.. writes it: {key}.* is missing or of another kind"):
         GET.load(copied)
 
 
 def test_a_pickle_is_not_run(copied, tmp_path):
-    import hashlib
-
     class Attack:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
@@ -139,21 +144,29 @@ def test_a_pickle_is_not_run(copied, tmp_path):
     content = pickle.dumps(Attack())
     (copied / "weights.safetensors").write_bytes(content)
     description = json.loads((copied / "model.json").read_text())
-    (copied / "model.json").write_text(json.dumps(description | {"sha256": hashlib.sha256(content).hexdigest()}))
+    (copied / "model.json").write_text(
+        json.dumps(sealed(description | {"weights_sha256": hashlib.sha256(content).hexdigest()}))
+    )
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         GET.load(copied)
     assert not (tmp_path / "ran").exists()
 
 
-def test_tensors_of_another_network_are_refused(copied):
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"n_layers": 2}, r"width and layers \(16, 2\) and 5 motifs, the tensors are of \(16, 1\) and 7 features"),
+        ({"width": 32}, r"width and layers \(32, 1\) and 5 motifs, the tensors are of \(16, 1\)"),
+        ({"distance_bias": False}, "1 unexpected .'encoder.blocks.0.attn.distance_slope'"),
+        ({"baseline": "zero"}, "of another shape, first head_exp.head.weight"),
+        ({"preset": "compat"}, "unexpected|another shape"),
+    ],
+)
+def test_tensors_of_another_network_are_refused(copied, setting, message):
     description = json.loads((copied / "model.json").read_text())
-    description["init"]["n_layers"] = 2
-    (copied / "model.json").write_text(json.dumps(description))
-    with pytest.raises(CheckpointError, match="tensors missing .*encoder.blocks.1"):
-        GET.load(copied)
-    description["init"].update(n_layers=1, width=32)
-    (copied / "model.json").write_text(json.dumps(description))
-    with pytest.raises(CheckpointError, match="of another shape, first cls_token"):
+    description["init"].update(setting)
+    (copied / "model.json").write_text(json.dumps(sealed(description)))
+    with pytest.raises(CheckpointError, match=message):
         GET.load(copied)
 
 
@@ -183,13 +196,12 @@ def test_length_of_regions_is_saved_and_compared(copied, trained, toy):
         model.predict(widened(toy, 251))
     with pytest.warns(ScgetWarning, match=r"regions are 300 bp long .*trained on 500"):
         model.predict(widened(toy, -200))
-    del description["region_width"]  # as the first models of this format were saved
-    (copied / "model.json").write_text(json.dumps(description))
-    old = GET.load(copied, accelerator="cpu")
-    assert old.region_width is None
-    old.predict(widened(toy, 5000))
-    (copied / "model.json").write_text(json.dumps(description | {"region_width": "wide"}))
-    with pytest.raises(CheckpointError, match="not as save.. writes it"):
+    (copied / "model.json").write_text(json.dumps(sealed(description | {"region_width": None})))  # not on record
+    unknown = GET.load(copied, accelerator="cpu")
+    assert unknown.region_width is None
+    unknown.predict(widened(toy, 5000))
+    (copied / "model.json").write_text(json.dumps(sealed(description | {"region_width": "wide"})))
+    with pytest.raises(CheckpointError, match="not as save.. writes it: region_width"):
         GET.load(copied)
 
 
