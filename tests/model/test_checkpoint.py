@@ -10,7 +10,9 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from mudata import MuData
+from scipy.sparse import hstack, vstack
 
 from scget._errors import CheckpointError, InputError, ScgetWarning
 from scget.model import GET
@@ -214,3 +216,72 @@ def test_missing_folder_and_other_number_of_motifs(copied, tmp_path, toy):
         GET.load(copied, mdata=toy)
     with pytest.raises(InputError, match="trained with 5 motifs, the data have 4: missing 'E', unknown none"):
         GET.load(copied).predict(toy)
+
+
+# Loaded models on data that are not those of training
+
+
+def atac_of(toy, regions=None, rows=None):
+    """Accessibility alone, of some regions and rows."""
+    atac = toy["atac"][:, slice(None) if regions is None else regions]
+    atac = atac[slice(None) if rows is None else rows].copy()
+    kept = atac.uns["peak_annotation"]["region"].isin(atac.var_names)
+    atac.uns["peak_annotation"] = atac.uns["peak_annotation"][kept]
+    return MuData({"atac": atac})
+
+
+def test_regions_and_genes_in_another_order_and_fewer_rows(saved, trained, toy, rng):
+    plain = trained.predict()
+    genes = rng.permutation(51)
+    mixed = MuData({"rna": toy["rna"][:, genes].copy(), "atac": toy["atac"][:, rng.permutation(120)].copy()})
+    attached = GET.load(saved, mdata=mixed, accelerator="cpu")
+    pd.testing.assert_frame_equal(attached.predict(), plain[plain.columns[genes]], check_exact=True)
+    rows = ["T3", "T0"]
+    few = GET.load(saved, mdata=MuData({name: toy[name][rows].copy() for name in ("rna", "atac")}), accelerator="cpu")
+    np.testing.assert_allclose(few.predict(), plain.loc[rows], atol=1e-5)
+    alone = GET.load(saved, mdata=atac_of(toy, rows=rows), accelerator="cpu").predict()
+    np.testing.assert_allclose(alone, plain.loc[rows, alone.columns], atol=1e-5)
+    assert len(alone.columns) == 50  # those with a promoter; names of others were in the RNA
+
+
+def test_chromosomes_never_seen_change_nothing_elsewhere(saved, trained, toy):
+    """Twice the genome: the second half has other names, so that none of its regions or genes is known."""
+    first, second = atac_of(toy)["atac"], atac_of(toy)["atac"]
+    second.var["chrom"] = "chr20" + second.var["chrom"].str.removeprefix("chr").astype(str)
+    second.var_names = [f"{c}:{s}-{e}" for c, s, e in second.var[["chrom", "start", "end"]].itertuples(index=False)]
+    renamed = dict(zip(first.var_names, second.var_names, strict=True))
+    promoters = first.uns["peak_annotation"]
+    new = promoters.assign(region=promoters["region"].map(renamed), gene=promoters["gene"] + "_new")
+    both = AnnData(hstack([first.X, second.X]).tocsr(), obs=first.obs, var=pd.concat([first.var, second.var]))
+    both.varm["motif_scores"] = vstack([first.varm["motif_scores"], second.varm["motif_scores"]]).tocsr()
+    both.uns["motif_names"] = first.uns["motif_names"]
+    both.uns["peak_annotation"] = pd.concat([promoters, new], ignore_index=True).rename(index=str)
+    model = GET.load(saved, mdata=MuData({"atac": both}), accelerator="cpu")
+    found, plain = model.predict(), trained.predict()
+    np.testing.assert_allclose(found[[f"G{i}" for i in range(50)]], plain.iloc[:, :50], atol=1e-5)
+    unseen = found[[f"G{i}_new" for i in range(50)]]  # a level of their own, as no training mean is known
+    assert np.isfinite(unseen.to_numpy()).all() and not np.allclose(unseen, plain.iloc[:, :50], atol=0.1)
+
+
+def test_some_of_the_regions_keep_what_does_not_rest_on_the_others(trained, toy, tmp_path):
+    """With accessibility as open or not, a chromosome does not know of another, so leaving one out changes nothing."""
+    model = GET(trained.adata, width=8, n_layers=1, n_heads=2, window=16, accessibility="binary")
+    model.train(1, holdout_obs=["T5"], accelerator="cpu", enable_progress_bar=False)
+    plain = model.predict()
+    model.save(tmp_path / "binary")
+    kept = (toy["atac"].var["chrom"] != "chr2").to_numpy()
+    part = GET.load(tmp_path / "binary", mdata=atac_of(toy, regions=kept), accelerator="cpu").predict()
+    assert 20 < len(part.columns) < 50
+    on_one = [g for g in part.columns if g != "G0"]  # G0 has two promoters
+    np.testing.assert_allclose(part[on_one], plain[on_one], atol=1e-5)
+
+
+def test_motifs_are_matched_by_name(saved, trained, toy, rng):
+    order = rng.permutation(5)
+    toy["atac"].varm["motif_scores"] = toy["atac"].varm["motif_scores"][:, order]
+    toy["atac"].uns["motif_names"] = toy["atac"].uns["motif_names"][order]
+    loaded = GET.load(saved, mdata=toy, accelerator="cpu")
+    pd.testing.assert_frame_equal(loaded.predict(), trained.predict(), check_exact=True)
+    toy["atac"].uns["motif_names"] = np.array(["A", "B/1", "C", "D", "F"], dtype=object)
+    with pytest.raises(CheckpointError, match="have 5: missing 'E', unknown 'F'"):
+        GET.load(saved, mdata=toy)
