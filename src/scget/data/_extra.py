@@ -23,7 +23,7 @@ def check_extra(atac: Any, names: Sequence[str] | None) -> None:
         raise InputError(f"extra_keys={names!r}: a list of different names is needed, such as ['H3K27ac']")
     missing = [n for n in names if n not in atac.layers and n not in atac.var and n != LENGTH]
     if missing:
-        there = [*atac.layers, *atac.var.columns]
+        there = [*(key for key in atac.layers if key is not None), *atac.var.columns]
         raise InputError(
             f"no layer or column of var {first(missing)} in 'atac'; there are {first(there, 9) or 'none'}. Write the "
             f"signal to atac.layers (rows x regions) or atac.var (regions), or take {LENGTH!r}."
