@@ -15,7 +15,7 @@ from scvi.model.base import BaseModelClass
 from scget.data import Closed, RegionTable, Rules, default_modalities, setup_manager
 from scget.module import ExpressionNet, _lora
 
-from . import _checkpoint, _finetune, _import, _train
+from . import _checkpoint, _finetune, _hub, _import, _train
 from ._accessibility import predict_regions
 from ._fit import seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
@@ -161,6 +161,8 @@ class GET(BaseModelClass):
     merge_lora = _finetune.merge_lora
     save_adapters = _finetune.save_adapters
     load_adapters = _finetune.load_adapters
+    push_to_hub = _hub.push_to_hub
+    from_pretrained = classmethod(_hub.from_pretrained)
 
     def predict(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
