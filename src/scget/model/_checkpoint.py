@@ -108,6 +108,7 @@ def describe(model: GET) -> dict[str, Any]:
         "trained": model.is_trained_,
         "holdout": None if model.holdout is None else model.holdout.asdict(),
         "finetuned": model.finetuned,
+        "best_epoch": model.best_epoch,
         "history": {name: [float(x) for x in table[name]] for name, table in history.items()},
     }
 
@@ -148,9 +149,10 @@ def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None
         "holdout": None if holdout is None else HoldOut(**holdout),
         "motifs": None if motifs is None else np.array(motifs, dtype=object),
         "motif_scan": dict(description["motif_scan"]),
-        "annotation": dict(description.get("annotation", {})),  # this and the next two came after the first models
+        "annotation": dict(description.get("annotation", {})),  # this and the next three came after the first models
         "region_width": None if width is None else float(width),
         "finetuned": dict(description.get("finetuned", {})),
+        "best_epoch": description.get("best_epoch"),
         "is_trained_": bool(description["trained"]),
         "history_": {name: pd.DataFrame({name: values}) for name, values in description["history"].items()},
     }
