@@ -114,10 +114,19 @@ def test_gradients_are_clipped_to_the_norm_asked_for(toy):
     np.testing.assert_allclose(default.norms()[0], min(free[0], 1.0), rtol=1e-4)
 
 
-@pytest.mark.parametrize("model", [{}, {"deviation": False, "closed": "drop"}])
-def test_small_batches_accumulated_are_one_large_batch(toy, model):
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [
+        ({}, None),
+        ({"baseline": "zero"}, "nb"),
+        ({"baseline": "zero", "closed": "drop"}, "poisson"),
+        ({"task": "accessibility"}, None),
+    ],
+    ids=["departure", "counts", "published", "accessibility"],
+)
+def test_small_batches_accumulated_are_one_large_batch(toy, model, loss):
     """Batches of unequal numbers of windows, promoters and padding: each region or promoter counts once."""
-    shared = {"model": model, "max_epochs": 3, "plan_kwargs": {"lr": 1e-3}}
+    shared = {"model": model, "max_epochs": 3, "plan_kwargs": {"lr": 1e-3}, "loss": loss}
     whole, one = watched(toy, batch_size=1000, **shared)
     n = max(len(part) for part in one.trainer.train_dataloader.dataset.parts)
     parts, several = watched(toy, batch_size=-(-n // 3), accumulate_grad_batches=3, **shared)
@@ -128,7 +137,8 @@ def test_small_batches_accumulated_are_one_large_batch(toy, model):
         torch.testing.assert_close(parts.gradients[0][name], gradient, rtol=1e-4, atol=1e-7)
     single, _ = watched(toy, batch_size=-(-n // 3), **shared)
     assert len(single.rates) == 9
-    np.testing.assert_allclose(several.predict(), one.predict(), rtol=1e-3, atol=1e-4)
+    ends = (dict(m.module.state_dict()) for m in (several, one))
+    torch.testing.assert_close(next(ends), next(ends), rtol=1e-2, atol=1e-4)  # AdamW divides by the gradient's own size
 
 
 def test_bfloat16_in_the_network_and_float32_in_the_loss(toy):

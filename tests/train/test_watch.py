@@ -86,7 +86,7 @@ def expected_delta_r(model, rows, chrom):
     return np.mean(scores)
 
 
-@pytest.mark.parametrize("settings", [{}, {"deviation": False}])
+@pytest.mark.parametrize("settings", [{}, {"baseline": "zero"}, {"task": "both"}])
 def test_delta_r_against_numpy_whatever_the_batch_size(toy, settings):
     found = []
     for batch_size in (1000, 3):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scget._errors import InputError
 from scget.module import MaskedNet
@@ -47,6 +47,7 @@ def train(
     batch_size: int = 32,
     accelerator: str = "auto",
     devices: int | list[int] | str = "auto",
+    loss: Literal["mse", "poisson", "nb"] | None = None,
     early_stopping: Watch = False,
     restore_best: Watch | None = None,
     ema: float | None = None,
@@ -54,7 +55,7 @@ def train(
     plan_kwargs: dict[str, Any] | None = None,
     **trainer_kwargs: Any,
 ) -> None:
-    """Learn expression from the rows and chromosomes that are not held out; goes on from what was learnt before.
+    """Learn expression (or what ``task`` says) from the rows and chromosomes that are not held out; goes on from what was learnt before.
 
     Parameters
     ----------
@@ -70,6 +71,9 @@ def train(
         ``early_stopping`` and ``restore_best``; what is held out is never looked at.
     batch_size
         Windows per step.
+    loss
+        ``"mse"``; ``"poisson"``, as published, over all regions; ``"nb"``, negative binomial on counts with the depth of
+        the row as offset. The last two need ``baseline="zero"``. None: ``"mse"``, or ``"poisson"`` with that baseline.
     early_stopping
         Stop when ``"loss"`` (True means it too) or ``"delta_r"`` has not improved for ``early_stopping_patience``
         epochs (45).
@@ -95,5 +99,6 @@ def train(
     TrainingError
         If the loss stops being a number.
     """
-    chosen = {k: v for k, v in locals().items() if k not in ("self", "max_epochs", "trainer_kwargs")}
+    chosen = {k: v for k, v in locals().items() if k not in ("self", "max_epochs", "trainer_kwargs", "loss")}
+    chosen["plan_kwargs"] = {**(plan_kwargs or {}), "loss": loss}
     fit(self, partial(ExpressionPlan, self.module), max_epochs, supervised=True, **chosen, **trainer_kwargs)
