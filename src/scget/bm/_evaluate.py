@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 
 from scget._errors import InputError, first, warn
 from scget.data import RegionTable, fit_scaling
-from scget.model._infer import predict_all
 
 from ._baselines import BASELINES, KNOWS_ALL_GENES, Task
 from ._metrics import METRICS
@@ -19,7 +18,7 @@ from ._metrics import METRICS
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scget.model import GET
+    from scget.model import GET, Ensemble
 
 BATCH = 64  # windows predicted at a time
 MIN_ROWS = 3  # for a correlation across rows
@@ -27,7 +26,7 @@ COLUMNS = ["split", "row", "metric", "predictor", "value", "n"]
 
 
 def evaluate(
-    model: GET,
+    model: GET | Ensemble,
     mdata: MuData | None = None,
     *,
     rows: Sequence[str] | None = None,
@@ -38,7 +37,7 @@ def evaluate(
     Parameters
     ----------
     model
-        Trained, with held-out rows, chromosomes or both.
+        Trained, with held-out rows, chromosomes or both; or an ensemble.
     mdata
         Rows x (regions, genes), the training rows among them. None: the data of the model.
     rows
@@ -75,7 +74,8 @@ def evaluate(
     if (held_k & seen_k).any():
         names = first(table.rows[held_k & seen_k])
         warn(f"{names} were trained on: these figures say nothing of new cell types")
-    predictions = _predictions(model, table, np.flatnonzero(seen_k), baselines)
+    predicted_kg = model.predict_slots(mdata, batch_size=BATCH)[1].genes_kg
+    predictions = {"GET": predicted_kg} | _predictions(model, table, np.flatnonzero(seen_k), baselines)
     seen_g, away_g = np.isfinite(model.scaling.expression(table.genes)), _away(table, model.holdout.chroms)
     splits = {"rows": (held_k, seen_g), "chroms": (seen_k, away_g), "both": (held_k, away_g)}
     mean_g = table.expression_kg[seen_k].mean(axis=0, dtype=np.float64)
@@ -99,11 +99,13 @@ def _away(table: RegionTable, chroms: Sequence[str]) -> np.ndarray:
     return away_g
 
 
-def _predictions(model: GET, table: RegionTable, row_k: np.ndarray, baselines: Sequence[str]) -> dict[str, np.ndarray]:
+def _predictions(
+    model: GET | Ensemble, table: RegionTable, row_k: np.ndarray, baselines: Sequence[str]
+) -> dict[str, np.ndarray]:
     seen_g = np.isfinite(model.scaling.expression(table.genes))
     region_p = np.isin(table.chroms.astype(str), model.holdout.seen_chroms)[table.chrom_p]
     task = Task(table, fit_scaling(table, row_k, region_p), row_k, seen_g)
-    predictions = {"GET": predict_all(model, table, None, BATCH)[1].genes_kg}
+    predictions = {}
     for name in tqdm(baselines, desc="baselines", leave=False):
         predictions[name] = BASELINES[name](task)
     return predictions

@@ -17,7 +17,7 @@ from scget.data import Closed, RegionTable, default_modalities, setup_manager
 from scget.data._scaling import CHANNELS
 from scget.module import ExpressionNet, GETConfig, _lora
 
-from . import _checkpoint, _finetune, _train
+from . import _checkpoint, _finetune, _folds, _train
 from ._fit import seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
 from ._setup import check_registrable, check_setup, check_windows, read_table
@@ -144,6 +144,7 @@ class GET(BaseModelClass):
     merge_lora = _finetune.merge_lora
     save_adapters = _finetune.save_adapters
     load_adapters = _finetune.load_adapters
+    train_folds = classmethod(_folds.train_folds)
 
     def predict(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
