@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_LEAST = 1e-6  # share of the variance that does not follow the spread, so that a spread of 0 stays possible
+_LEAST = 1e-6  # share of the variance that does not follow the spread, and least spread in units of the error
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def fit_calibration(error: np.ndarray, spread: np.ndarray) -> Calibration | None
     square = error[np.isfinite(error) if alone else use].astype(np.float64) ** 2
     if len(square) < 2 or not square.any():
         return None
-    if alone or not spread[use].any():
-        return Calibration(float(np.sqrt(square.mean())), 0.0, 0.0, len(square))
     unit = spread[use].astype(np.float64) ** 2
-    mean = unit.mean()
+    mean = 0.0 if alone else unit.mean()
+    if mean <= _LEAST**2 * square.mean():  # members agree, but for rounding
+        return Calibration(float(np.sqrt(square.mean())), 0.0, 0.0, len(square))
 
     def shape(share: float) -> np.ndarray:
         return share + (1 - share) * unit / mean

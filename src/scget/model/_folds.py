@@ -91,37 +91,22 @@ def train_folds(
     >>> ensemble.predict_std(rows=["Mono"]).shape
     (1, 51)
     """
-    model_kwargs = dict(model_kwargs or {})
+    settings = {name: value for name, value in locals().items() if name not in ("cls", "mdata", "folder")}
+    settings["model_kwargs"] = model_kwargs = dict(model_kwargs or {})
     if "seed" in model_kwargs:
         raise InputError("model_kwargs holds a seed; give train_folds(seed=...), which gives each member its own")
     table = cls(mdata, **model_kwargs, seed=seed).table()
     held = split(table, holdout_obs or (), holdout_chroms or (), None)[2]
     watched = _names(validation_chroms=train_kwargs.get("validation_chroms", ()))
     folds = deal(table, [*held.chroms, *watched], n_folds, left_out)
-    settings = {
-        "n_folds": n_folds, "left_out": left_out, "seed": seed, "max_epochs": max_epochs,
-        "pretrain_epochs": pretrain_epochs, "holdout_obs": sorted(held.obs), "holdout_chroms": sorted(held.chroms),
-        "model_kwargs": model_kwargs, "pretrain_kwargs": pretrain_kwargs, "train_kwargs": train_kwargs,
-        "data": fingerprint(table),
-    }  # fmt: skip
+    settings |= {"holdout_obs": sorted(held.obs), "holdout_chroms": sorted(held.chroms), "data": fingerprint(table)}
     path = None if folder is None else Path(folder)
     if path is not None:
         start_or_go_on(path, _plain(settings), folds)
-    plan = {"holdout_obs": held.obs, **train_kwargs}
-    before = {"holdout_obs": held.obs, **(train_kwargs if pretrain_kwargs is None else pretrain_kwargs)}
     members = []
     for i in tqdm(range(n_folds), desc="members"):
         away = [*held.chroms, *(c for c, fold in folds.items() if (fold - i) % n_folds < left_out)]
-        place = None if path is None else files.member_folder(path, i)
-        member = None if place is None else _done(cls, place, mdata, away, str(train_kwargs.get("accelerator", "auto")))
-        if member is None:
-            member = cls(mdata, **model_kwargs, seed=seed + i)
-            if pretrain_epochs:
-                member.pretrain(pretrain_epochs, holdout_chroms=away, **before)
-            member.train(max_epochs, holdout_chroms=away, **plan)
-            if place is not None:
-                member.save(place, overwrite=True)
-        members.append(member)
+        members.append(_member(cls, mdata, settings, i, away, path))
     ensemble = Ensemble(members, folds)
     ensemble.calibrate()
     if path is not None:
@@ -168,12 +153,13 @@ def start_or_go_on(folder: Path, settings: dict[str, Any], folds: dict[str, int]
     foreign = files.not_of_an_ensemble(folder)
     if foreign or (folder.exists() and not folder.is_dir()):
         raise CheckpointError(f"{folder} is not of train_folds (it holds {first(foreign) or 'a file'}); choose another")
-    if not (folder / files.DESCRIPTION).exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise CheckpointError(f"{folder} holds members but no {files.DESCRIPTION}; choose another folder")
+    begun = folder.is_dir() and any(path.name.startswith("member_") for path in folder.iterdir())
+    if not begun:
         folder.mkdir(parents=True, exist_ok=True)
         files.write_description(folder, {"folds": folds, "run": settings, "members": None, "calibration": None})
         return
+    if not (folder / files.DESCRIPTION).exists():
+        raise CheckpointError(f"{folder} holds members but no {files.DESCRIPTION}; choose another folder")
     there = files.read_description(folder).get("run")
     there = there if isinstance(there, dict) else {}
     other = [name for name, value in settings.items() if there.get(name) != value]
@@ -184,10 +170,28 @@ def start_or_go_on(folder: Path, settings: dict[str, Any], folds: dict[str, int]
         )
 
 
+def _member(
+    cls: type[GET], mdata: MuData, settings: dict[str, Any], i: int, away: list[str], folder: Path | None
+) -> GET:
+    """Member ``i``: the one an earlier call left in ``folder``, or a new one."""
+    after, before = settings["train_kwargs"], settings["pretrain_kwargs"]
+    place = None if folder is None else files.member_folder(folder, i)
+    if place is not None and place.exists():
+        member = _done(cls, place, mdata, away, after.get("accelerator", "auto"))
+        if member is not None:
+            return member
+    member = cls(mdata, **settings["model_kwargs"], seed=settings["seed"] + i)
+    held = {"holdout_obs": settings["holdout_obs"], "holdout_chroms": away}
+    if settings["pretrain_epochs"]:
+        member.pretrain(settings["pretrain_epochs"], **held, **(after if before is None else before))
+    member.train(settings["max_epochs"], **held, **after)
+    if place is not None:
+        member.save(place, overwrite=True)
+    return member
+
+
 def _done(cls: type[GET], place: Path, mdata: MuData, away: list[str], accelerator: str) -> GET | None:
-    """The member that an earlier call trained, if it is whole; the folder is known to be of this run."""
-    if not place.exists():
-        return None
+    """The member at ``place``, if it is whole; the folder is known to be of this run."""
     try:
         member = cls.load(place, mdata, accelerator=accelerator)
     except CheckpointError:
