@@ -379,3 +379,30 @@ def test_a_run_broken_off_goes_on_where_it_was(ensemble, six, tmp_path, monkeypa
     with pytest.raises(CheckpointError, match="is not of train_folds"):
         folds_of(six, folder=tmp_path / "model")
     assert trained_seeds == [1, 2, 3]
+
+
+def test_pretraining_and_watched_chromosomes(six, tmp_path):
+    """A watched chromosome is in no fold and of no member's genes; a first try that failed does not block the folder."""
+    with pytest.raises(TypeError, match="nonsense"):
+        folds_of(six, folder=tmp_path / "e", plan_kwargs={"nonsense": 1})
+    watched = {"n_folds": 2, "left_out": 1, "pretrain_epochs": 1, "max_epochs": 1, "validation_chroms": ["chr5"]}
+    ensemble = folds_of(six, folder=tmp_path / "e", **watched)
+    assert set(ensemble.folds) == set(CHROMS[:4])
+    assert all(len(m.history["validation_loss"]) == 1 for m in ensemble.members)
+    on = (chrom_of(six) == "chr5").to_numpy()
+    assert ensemble.predict(out_of_fold=True).loc[:, on].isna().all(axis=None)  # looked at
+    assert ensemble.predict().loc[:, on].notna().all(axis=None)
+    std = ensemble.predict_std().loc[:, ~on].iloc[:, :-1]
+    assert ensemble.calibration["new_genes"].scale == 0 and std.notna().all(axis=None)  # one unseen member: no spread
+    pretrained = GET(six, **SMALL)
+    pretrained.pretrain(1, holdout_obs=["T5"], holdout_chroms=ensemble.members[0].holdout.chroms,
+                        validation_chroms=["chr5"], **QUIET)  # fmt: skip
+    pretrained.train(1, validation_chroms=["chr5"], **QUIET)
+    pd.testing.assert_frame_equal(pretrained.predict(), ensemble.members[0].predict())
+
+
+def test_what_has_no_expression_makes_no_ensemble(six):
+    with pytest.raises(InputError, match="task='accessibility' has none to average"):
+        folds_of(six, model_kwargs={**SMALL, "task": "accessibility"})
+    with pytest.raises(InputError, match="the MuData has no RNA modality"):
+        folds_of(MuData({"atac": six["atac"].copy()}))

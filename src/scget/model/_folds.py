@@ -69,7 +69,7 @@ def train_folds(
     model_kwargs
         Of the model, such as ``width``.
     pretrain_kwargs, **train_kwargs
-        As for :meth:`pretrain` and :meth:`train`; None: the same for both. Chromosomes in ``validation_chroms`` are
+        As for :meth:`pretrain` and :meth:`train`; None: the same for both, but ``loss``. Chromosomes in ``validation_chroms`` are
         in no fold.
 
     Raises
@@ -93,9 +93,7 @@ def train_folds(
     """
     settings = {name: value for name, value in locals().items() if name not in ("cls", "mdata", "folder")}
     settings["model_kwargs"] = model_kwargs = dict(model_kwargs or {})
-    if "seed" in model_kwargs:
-        raise InputError("model_kwargs holds a seed; give train_folds(seed=...), which gives each member its own")
-    table = cls(mdata, **model_kwargs, seed=seed).table()
+    table = _checked(cls, mdata, model_kwargs, seed)
     held = split(table, holdout_obs or (), holdout_chroms or (), None)[2]
     watched = _names(validation_chroms=train_kwargs.get("validation_chroms", ()))
     folds = deal(table, [*held.chroms, *watched], n_folds, left_out)
@@ -112,6 +110,18 @@ def train_folds(
     if path is not None:
         files.write_description(path, files.describe(ensemble, path, _plain(settings)))
     return ensemble
+
+
+def _checked(cls: type[GET], mdata: MuData, model_kwargs: dict[str, Any], seed: int) -> RegionTable:
+    """The data as members read them; :class:`InputError` where no ensemble can be made."""
+    if "seed" in model_kwargs:
+        raise InputError("model_kwargs holds a seed; give train_folds(seed=...), which gives each member its own")
+    if model_kwargs.get("task") == "accessibility":
+        raise InputError("an ensemble predicts expression; task='accessibility' has none to average")
+    table = cls(mdata, **model_kwargs, seed=seed).table()
+    if table.expression_kg is None:
+        raise InputError("train_folds() needs expression: the MuData has no RNA modality with counts")
+    return table
 
 
 def deal(table: RegionTable, held: Sequence[str], n_folds: int, left_out: int) -> dict[str, int]:
@@ -142,7 +152,15 @@ def fingerprint(table: RegionTable) -> str:
         digest.update(json.dumps([str(name) for name in names]).encode())
     motifs, pairs = sp.csr_matrix(table.motif_pm), table.promoters
     promoters = (pairs.region_q, pairs.strand_q, pairs.gene_n, pairs.slot_n)
-    for array in (table.counts_kp, table.expression_kg, motifs.indptr, motifs.indices, motifs.data, *promoters):
+    for array in (
+        table.counts_kp,
+        table.extra_kpe,
+        table.expression_kg,
+        motifs.indptr,
+        motifs.indices,
+        motifs.data,
+        *promoters,
+    ):
         if array is not None:
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()[:16]
@@ -175,6 +193,7 @@ def _member(
 ) -> GET:
     """Member ``i``: the one an earlier call left in ``folder``, or a new one."""
     after, before = settings["train_kwargs"], settings["pretrain_kwargs"]
+    before = {k: v for k, v in after.items() if k != "loss"} if before is None else before
     place = None if folder is None else files.member_folder(folder, i)
     if place is not None and place.exists():
         member = _done(cls, place, mdata, away, after.get("accelerator", "auto"))
@@ -183,7 +202,7 @@ def _member(
     member = cls(mdata, **settings["model_kwargs"], seed=settings["seed"] + i)
     held = {"holdout_obs": settings["holdout_obs"], "holdout_chroms": away}
     if settings["pretrain_epochs"]:
-        member.pretrain(settings["pretrain_epochs"], **held, **(after if before is None else before))
+        member.pretrain(settings["pretrain_epochs"], **held, **before)
     member.train(settings["max_epochs"], **held, **after)
     if place is not None:
         member.save(place, overwrite=True)
