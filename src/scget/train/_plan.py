@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from scget._errors import InputError, TrainingError
 from scget.data import Batch, TokenSource
-from scget.module import ExpressionNet, MaskedNet, deviation_loss, masked_region_loss, poisson_loss
+from scget.module import ExpressionNet, deviation_loss, poisson_loss
 
 
 class _Plan(lightning.LightningModule):
@@ -125,27 +125,3 @@ class ExpressionPlan(_Plan):
             return deviation_loss(out_bro, self.source.targets(batch))
         shown_br = slice(None) if batch.pad_br is None else ~batch.pad_br
         return poisson_loss(out_bro[shown_br], self.source.expression(batch)[shown_br])
-
-
-class MaskedPlan(_Plan):
-    """Features of hidden regions.
-
-    Parameters
-    ----------
-    mask_ratio
-        Share of regions hidden, drawn independently per region.
-    """
-
-    module: MaskedNet
-
-    def __init__(self, module: MaskedNet, source: TokenSource, *, mask_ratio: float = 0.5, **kwargs: float) -> None:
-        super().__init__(module, source, **kwargs)
-        self.mask_ratio = mask_ratio
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Mean squared error over the hidden regions."""
-        mask_br = torch.rand(batch.center_br.shape, device=batch.center_br.device) < self.mask_ratio
-        if batch.pad_br is not None:
-            mask_br &= ~batch.pad_br
-        predicted = self.module(batch.tokens_brf, mask_br, batch.center_br, batch.pad_br)
-        return masked_region_loss(predicted, batch.tokens_brf, mask_br)
