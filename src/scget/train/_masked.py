@@ -82,7 +82,7 @@ def hidden(uniform_br: Tensor, pad_br: Tensor | None, ratio: float, kind: Mask) 
     uniform_br = uniform_br if pad_br is None else uniform_br.masked_fill(pad_br, 2.0)  # ranked last
     n_b = [uniform_br.shape[1]] * len(uniform_br) if pad_br is None else (~pad_br).sum(1).tolist()
     wanted_b = torch.tensor([max(int(ratio * n), 1) for n in n_b], device=uniform_br.device)
-    rank_br = uniform_br.argsort(1, stable=True).argsort(1)
+    rank_br = uniform_br.argsort(dim=1, stable=True).argsort(dim=1)
     return rank_br < wanted_b[:, None]
 
 
