@@ -118,8 +118,10 @@ def main() -> None:
     settings = SETTINGS[args.data] | ({"epochs": args.epochs} if args.epochs else {})
     print(settings, flush=True)
     fixed = blood(args.folder, args.chroms, args.held_chroms) if args.data == "blood" else None
-    scores = [compare(*(fixed or simulated(seed)), seed, settings, args.targets) for seed in args.seeds]
-    report(pd.concat(scores), args.out)
+    scores: list[pd.DataFrame] = []
+    for seed in args.seeds:
+        scores.append(compare(*(fixed or simulated(seed)), seed, settings, args.targets))
+        report(pd.concat(scores), args.out)
 
 
 if __name__ == "__main__":
