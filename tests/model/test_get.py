@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_stops_training(toy, capsys):
 
 
 def test_published_recipe_by_argument(toy):
-    model = build(toy, deviation=False, distance_bias=False, closed="drop")
+    model = build(toy, baseline="zero", distance_bias=False, closed="drop")
     assert model.config.n_outputs == 2 and not any("distance" in n for n in model.module.state_dict())
     model.train(30, plan_kwargs={"lr": 1e-2}, **QUIET)
     predicted = model.predict()

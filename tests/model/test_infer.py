@@ -85,7 +85,7 @@ def test_without_deviation_regions_are_measured_from_0(toy):
     from scget.model import GET
 
     GET.setup_mudata(toy)
-    model = GET(toy, width=8, n_layers=1, n_heads=2, window=16, deviation=False)
+    model = GET(toy, width=8, n_layers=1, n_heads=2, window=16, baseline="zero")
     model.train(1, enable_progress_bar=False, accelerator="cpu")
     gene = next(g for g in range(1, 48) if model.predict(rows=["T5"]).notna().iloc[0, g])
     table = model.table()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scget.module import ExpressionNet, GETConfig, MaskedNet, deviation_loss, masked_region_loss, poisson_loss
+from scget.module import ExpressionNet, GETConfig, MaskedNet, masked_region_loss, poisson_loss, squared_loss
 
 SMALL = GETConfig(n_motifs=5, n_channels=2, width=16, n_layers=2, n_heads=4)
 
@@ -165,8 +165,8 @@ def test_losses_closed_form():
     assert poisson_loss(rate, y).item() == pytest.approx(expected, rel=1e-6)
     out = torch.tensor([[[1.0, 2.0]], [[3.0, 9.0]]])
     target = torch.tensor([[[0.0, float("nan")]], [[1.0, 9.0]]])
-    assert deviation_loss(out, target).item() == pytest.approx((1 + 4 + 0) / 3)
-    assert deviation_loss(out, torch.full_like(out, float("nan"))).item() == 0
+    assert squared_loss(out, target).item() == pytest.approx((1 + 4 + 0) / 3)
+    assert squared_loss(out, torch.full_like(out, float("nan"))).item() == 0
     tokens = torch.arange(12.0).reshape(1, 4, 3)
     mask = torch.tensor([[True, False, True, False]])
     assert masked_region_loss(tokens[mask] + 2, tokens, mask).item() == pytest.approx(4)

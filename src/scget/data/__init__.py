@@ -1,12 +1,17 @@
 """A registered MuData to batches of windows."""
 
+from ._extra import check_extra
 from ._fields import MuDataManager, default_modalities, setup_manager
 from ._loader import Batch, TokenSource, WindowBatches, WindowDataModule
+from ._rules import PRESETS, Rules
 from ._scaling import Scaling, fit_scaling
 from ._table import Promoters, RegionTable, build_table, has_expression
 from ._windows import Closed, Tokens, Windows, lay_tokens, prediction_windows, training_windows
 
 __all__ = [
+    "PRESETS",
+    "Rules",
+    "check_extra",
     "Batch",
     "Closed",
     "MuDataManager",

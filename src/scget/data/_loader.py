@@ -39,6 +39,8 @@ class TokenSource(nn.Module):
     center_p: Tensor
     slot_ps: Tensor
     target_kqo: Tensor
+    unit_km: Tensor
+    depth_k: Tensor
 
     def __init__(self, table: RegionTable, scaling: Scaling, *, targets: np.ndarray | None = None) -> None:
         super().__init__()
@@ -49,6 +51,12 @@ class TokenSource(nn.Module):
             "center_p": np.append(table.regions.centers, 0),
             "slot_ps": np.concatenate([slot_ps, [[-1, -1]]]),
         }
+        unit_km = scaling.motif_units(table)
+        self.has_units, self.per_window = unit_km is not None, scaling.rules.per_window
+        if unit_km is not None:
+            arrays["unit_km"] = unit_km
+        if table.depth_k is not None:
+            arrays["depth_k"] = table.depth_k
         if targets is not None:
             arrays["target_kqo"] = np.pad(targets, ((0, 0), (0, 1), (0, 0)), constant_values=np.nan)
         for name, array in arrays.items():
@@ -57,9 +65,14 @@ class TokenSource(nn.Module):
     def gather(self, row_b: Tensor, index_br: Tensor) -> Batch:
         """Look up a batch of windows; position -1 is the blank row at the end of every array."""
         pad_br = index_br < 0
-        channels_brc = self.channels_kpc[row_b[:, None], index_br]
+        motif_brm, channels_brc = self.motif_pm[index_br], self.channels_kpc[row_b[:, None], index_br]
+        if self.has_units:
+            motif_brm = (motif_brm / self.unit_km[row_b][:, None]).clamp(max=1)
+        if self.per_window:
+            greatest_b11 = channels_brc[..., :1].amax(dim=1, keepdim=True)
+            channels_brc = torch.cat([channels_brc[..., :1] / greatest_b11.clamp(min=1e-12), channels_brc[..., 1:]], -1)
         return Batch(
-            tokens_brf=torch.cat([self.motif_pm[index_br], channels_brc], dim=-1),
+            tokens_brf=torch.cat([motif_brm, channels_brc], dim=-1),
             center_br=self.center_p[index_br],
             pad_br=pad_br if bool(pad_br.any()) else None,
             slot_brs=self.slot_ps[index_br],
@@ -71,8 +84,8 @@ class TokenSource(nn.Module):
         return self._at_slots(batch)[..., :2].permute(0, 1, 3, 2).flatten(2)
 
     def expression(self, batch: Batch) -> Tensor:
-        """The published target, (b, r, 2): log10(CPM + 1) per strand, 0 where no gene starts."""
-        return self._at_slots(batch)[..., 2].nan_to_num(0.0)
+        """log10(CPM + 1) per strand, (b, r, 2), NaN where no gene starts."""
+        return self._at_slots(batch)[..., 2]
 
     def _at_slots(self, batch: Batch) -> Tensor:
         return self.target_kqo[batch.row_b[:, None, None], batch.slot_brs]

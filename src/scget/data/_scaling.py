@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,11 @@ import scipy.sparse as sp
 
 from scget._errors import InputError
 
+from ._rules import Rules
 from ._table import RegionTable
 
 N_QUANTILES = 4097  # resolution 1 / 4096 of the regions, linear between
 _ENOUGH_KNOWN = 0.5  # share of the training regions, from which ranks are taken among them alone
-CHANNELS = ("accessibility", "accessibility fold over the training mean")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Scaling:
     accessibility, to which every row is mapped, so that depth does not matter. ``accessibility_p`` at ``region_p``:
     mean over training rows per region. ``expression_g`` of ``gene_g``: mean log10(CPM + 1) over training rows, NaN
     where the gene was held out. ``level``: centre and scale of these means; ``deviation``: scale of the departures.
+    ``extra_e2``: mean and standard deviation of the extra channels. ``rules``: how all of it is applied.
     """
 
     motif_m: np.ndarray
@@ -35,20 +36,38 @@ class Scaling:
     expression_g: np.ndarray
     level: np.ndarray
     deviation: np.ndarray
+    extra_e2: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    rules: Rules = field(default_factory=Rules)
 
     def motifs(self, table: RegionTable) -> np.ndarray:
-        """Motif features, (p, m) float32: 1 is a typical hit."""
-        scaled = table.motif_pm @ sp.diags(1 / self.motif_m.astype(np.float64))
+        """Motif features, (p, m) float32: 1 is a typical hit; as they are where each row has a unit of its own."""
+        unit_m = np.ones(len(self.motif_m)) if self.rules.motif_unit == "row" else self.motif_m.astype(np.float64)
+        scaled = table.motif_pm @ sp.diags(1 / unit_m)
         return np.asarray(scaled.toarray() if sp.issparse(scaled) else scaled, dtype=np.float32)
 
+    def motif_units(self, table: RegionTable) -> np.ndarray | None:
+        """Greatest score of each motif among the open regions of each row, (k, m) float32; None where not in use."""
+        if self.rules.motif_unit != "row":
+            return None
+        greatest = [table.motif_pm[counts_p > 0].max(axis=0) for counts_p in table.counts_kp]
+        unit_km = np.stack([np.asarray(m.todense() if sp.issparse(m) else m).ravel() for m in greatest])
+        return np.where(unit_km > 0, unit_km, 1).astype(np.float32)
+
     def channels(self, table: RegionTable) -> np.ndarray:
-        """Accessibility and its fold over the training mean, (k, p, 2) float32; fold 0 for a region not known."""
+        """Accessibility, its fold over the training mean and extra ones, (k, p, c) float32.
+
+        The fold is 0 for a region not known.
+        """
         at = pd.Index(self.region_p).get_indexer(table.regions.names)
         known_p = at >= 0
         enough = known_p.sum() >= _ENOUGH_KNOWN * len(self.region_p)  # too few of them would rank the others by chance
-        depth_free_kp = self._depth_free(table.counts_kp, known_p if enough else np.ones_like(known_p))
-        fold_kp = np.where(known_p, depth_free_kp - self.accessibility_p[at], 0.0)
-        return np.stack([depth_free_kp, fold_kp], axis=-1).astype(np.float32)
+        open_kp = self._accessibility(table.counts_kp, known_p if enough else np.ones_like(known_p))
+        channels = [open_kp[..., None]]
+        if self.rules.fold:
+            channels.append(np.where(known_p, open_kp - self.accessibility_p[at], 0.0)[..., None])
+        if self.rules.extra:
+            channels.append((table.extra_kpe - self.extra_e2[:, 0]) / self.extra_e2[:, 1])
+        return np.concatenate(channels, axis=-1).astype(np.float32)
 
     def share_known(self, table: RegionTable) -> tuple[float, float]:
         """Share of the regions, and of the genes with a promoter, that are those of training."""
@@ -61,7 +80,10 @@ class Scaling:
         return np.where(at >= 0, self.expression_g[at], np.nan)
 
     def targets(self, table: RegionTable) -> np.ndarray:
-        """Level, deviation (both standardised) and log10(CPM + 1) at each promoter slot, (k, q, 3); NaN: not known."""
+        """Level, deviation (both standardised) and log10(CPM + 1) at each promoter slot, (k, q, 3); NaN: not known.
+
+        The last is 0 below the cutoff of accessibility, if the rules have one.
+        """
         if table.expression_kg is None:
             raise InputError("training needs expression: the MuData has no RNA counts")
         mean_g = self.expression(table.genes)
@@ -69,7 +91,18 @@ class Scaling:
         deviation_kq = table.promoters.genes_to_slots(table.expression_kg - mean_g)
         level_kq = np.broadcast_to((level_q - self.level[0]) / self.level[1], deviation_kq.shape)
         expression_kq = table.promoters.genes_to_slots(table.expression_kg)
+        if self.rules.cutoff:
+            barely_kq = log_accessibility(table.counts_kp)[:, table.promoters.region_q] < self.rules.cutoff
+            expression_kq = np.where(barely_kq & np.isfinite(expression_kq), 0.0, expression_kq)
         return np.stack([level_kq, deviation_kq / self.deviation[0], expression_kq], axis=-1).astype(np.float32)
+
+    def _accessibility(self, counts_kp: np.ndarray, known_p: np.ndarray) -> np.ndarray:
+        """Accessibility by the rules, (k, p); ``known_p`` are the regions to rank among."""
+        if self.rules.accessibility == "binary":
+            return (counts_kp > 0).astype(np.float64)
+        if self.rules.accessibility == "log_cpm":
+            return log_accessibility(counts_kp)
+        return self._depth_free(counts_kp, known_p)
 
     def _depth_free(self, counts_kp: np.ndarray, known_p: np.ndarray) -> np.ndarray:
         """Each row's counts to the mean distribution by their rank among the regions ``known_p``; 0 stays 0.
@@ -86,11 +119,16 @@ class Scaling:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Field name to array, to be saved."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rules"}
 
 
 def fit_scaling(
-    table: RegionTable, row_k: np.ndarray, region_p: np.ndarray, *, units: Scaling | None = None
+    table: RegionTable,
+    row_k: np.ndarray,
+    region_p: np.ndarray,
+    *,
+    units: Scaling | None = None,
+    rules: Rules = Rules(),
 ) -> Scaling:
     """Fit on rows ``row_k`` (positions) and regions ``region_p`` (True where in training).
 
@@ -111,13 +149,15 @@ def fit_scaling(
         expression_g=np.full(len(table.genes), np.nan),
         level=np.array([0.0, 1.0]),
         deviation=np.array([1.0]),
+        extra_e2=_centre_and_scale(table, row_k, region_p) if units is None else units.extra_e2,
+        rules=rules,
     )
     every_p = np.ones(len(table.regions), dtype=bool)
-    mean_p = unit._depth_free(table.counts_kp[row_k], every_p).mean(axis=0)
+    mean_p = unit._accessibility(table.counts_kp[row_k], every_p).mean(axis=0)
     parts = unit.arrays() | {"accessibility_p": mean_p}
     if table.expression_kg is not None:
         parts |= _fit_expression(table, row_k, region_p)
-    return Scaling(**parts)
+    return Scaling(**parts, rules=rules)
 
 
 def _fit_expression(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray) -> dict[str, np.ndarray]:
@@ -131,6 +171,20 @@ def _fit_expression(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray)
         "level": np.array([mean_g[seen].mean(), max(mean_g[seen].std(), 1e-6)]) if seen.any() else np.array([0.0, 1.0]),
         "deviation": np.array([max(departures.std(), 1e-6)]) if seen.any() else np.array([1.0]),
     }
+
+
+def log_accessibility(counts_kp: np.ndarray) -> np.ndarray:
+    """log10(count / total * 1e5 + 1) over the row's greatest, as published: 0 to 1, float64."""
+    counts_kp = counts_kp.astype(np.float64)
+    open_kp = np.log10(counts_kp / counts_kp.sum(axis=1, keepdims=True) * 1e5 + 1)
+    return open_kp / open_kp.max(axis=1, keepdims=True)
+
+
+def _centre_and_scale(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each extra channel over training rows and regions, (e, 2); 1 where constant."""
+    extra_kpe = table.extra_kpe[row_k][:, region_p].astype(np.float64)
+    sd_e = extra_kpe.std(axis=(0, 1))
+    return np.stack([extra_kpe.mean(axis=(0, 1)), np.where(sd_e > 0, sd_e, 1)], axis=-1)
 
 
 def _relative(counts_kp: np.ndarray) -> np.ndarray:

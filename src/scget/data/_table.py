@@ -18,6 +18,8 @@ from scget import _keys
 from scget._errors import InputError, first
 from scget.pp._regions import Regions, regions_of, sort_order
 
+from ._extra import read_extra
+
 STRAND_CODE = {"+": 0, "-": 1}
 
 
@@ -66,6 +68,8 @@ class RegionTable:
     genes: np.ndarray
     promoters: Promoters
     expression_kg: Any  # log10(CPM + 1), (k, g); None without RNA
+    depth_k: Any  # RNA counts of each row; None without RNA
+    extra_kpe: np.ndarray  # further channels
 
     @property
     def is_promoter_p(self) -> np.ndarray:
@@ -119,10 +123,11 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
     mdata
         One row per sample; rows of the modalities are matched by name.
     setup
-        ``modalities``, ``atac_layer``, ``rna_layer`` as given to ``setup_mudata``.
+        ``modalities``, ``atac_layer``, ``rna_layer``, ``extra_keys`` as given to ``setup_mudata``.
     """
     atac = mdata[setup["modalities"]["atac_layer"]]
     rna = mdata[setup["modalities"]["rna_layer"]] if has_expression(mdata, setup) else None
+    counts_kg = None if rna is None else _rows_by_name(rna, setup["rna_layer"], atac.obs_names)
     regions = regions_of(atac)
     order_p = sort_order(regions)
     regions = regions[order_p]
@@ -142,7 +147,9 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
         annotation=plain_record(atac.uns.get(_keys.ANNOTATION)),
         genes=genes,
         promoters=_promoters(annotation, regions, genes),
-        expression_kg=None if rna is None else _expression(rna, setup["rna_layer"], atac.obs_names),
+        expression_kg=None if counts_kg is None else log_cpm(counts_kg).astype(np.float32),
+        depth_k=None if counts_kg is None else counts_kg.sum(axis=1, dtype=np.float64),
+        extra_kpe=read_extra(atac, setup.get("extra_keys"), regions, order_p),
     )
 
 
@@ -172,9 +179,9 @@ def log_cpm(counts_kg: np.ndarray) -> np.ndarray:
     return np.log10(counts_kg / counts_kg.sum(axis=1, keepdims=True) * 1e6 + 1)
 
 
-def _expression(rna: Any, layer: str | None, row_names: pd.Index) -> np.ndarray:
-    """log10(CPM + 1), rows in the order of ``row_names``."""
-    return log_cpm(_dense(_layer(rna, layer)[rna.obs_names.get_indexer(row_names)])).astype(np.float32)
+def _rows_by_name(rna: Any, layer: str | None, row_names: pd.Index) -> np.ndarray:
+    """Counts, rows in the order of ``row_names``."""
+    return _dense(_layer(rna, layer)[rna.obs_names.get_indexer(row_names)])
 
 
 def _mean_over(values: np.ndarray, source_n: np.ndarray, target_n: np.ndarray, n_targets: int) -> np.ndarray:

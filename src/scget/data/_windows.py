@@ -90,7 +90,14 @@ def lay_tokens(
 
 
 def training_windows(
-    tokens: Tokens, size: int, step: int, *, rng: np.random.Generator | None = None, wanted_p: np.ndarray | None = None
+    tokens: Tokens,
+    size: int,
+    step: int,
+    *,
+    rng: np.random.Generator | None = None,
+    wanted_p: np.ndarray | None = None,
+    start_p: np.ndarray | None = None,
+    max_span: int | None = None,
 ) -> Windows:
     """Windows every ``step`` tokens, the last of a run aligned to its end, so every token is in one.
 
@@ -104,6 +111,8 @@ def training_windows(
         Shifts each start uniformly within [-step/2, step/2), clipped to the run. None: no shift.
     wanted_p
         Keep only windows that hold at least one such region.
+    start_p, max_span
+        Starts of regions; keep only windows whose first and last start lie at most ``max_span`` bp apart.
     """
     run_w, start_w = _starts(tokens, size, step)
     if rng is not None:
@@ -111,11 +120,14 @@ def training_windows(
         last = np.maximum(tokens.stop_u - size, tokens.start_u)[run_w]
         start_w = np.clip(start_w, tokens.start_u[run_w], last)
     stop_w = tokens.stop_u[run_w]
+    end_w, keep_w = np.minimum(start_w + size, stop_w), np.ones(len(start_w), dtype=bool)
     if wanted_p is not None:
         before = np.r_[0, np.cumsum(wanted_p[tokens.region_t])]
-        keep = before[np.minimum(start_w + size, stop_w)] > before[start_w]
-        run_w, start_w, stop_w = run_w[keep], start_w[keep], stop_w[keep]
-    return Windows(tokens.region_t, tokens.row_u[run_w], start_w, stop_w, size)
+        keep_w &= before[end_w] > before[start_w]
+    if start_p is not None and max_span is not None:
+        start_t = start_p[tokens.region_t]
+        keep_w &= start_t[end_w - 1] - start_t[start_w] <= max_span
+    return Windows(tokens.region_t, tokens.row_u[run_w[keep_w]], start_w[keep_w], stop_w[keep_w], size)
 
 
 def prediction_windows(tokens: Tokens, size: int, wanted_p: np.ndarray) -> Windows:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from scget._errors import CheckpointError, InputError, first
 from scget._keys import MOTIF_NAMES
 from scget._version import scget_version
-from scget.data import Scaling
+from scget.data import Rules, Scaling
 
 from ._fit import HoldOut
 from ._setup import unlike_motifs
@@ -87,7 +88,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], Scaling | None, dict[str, Any
     fitted = {n.removeprefix("scaling."): t for n, t in tensors.items() if n.startswith("scaling.")}
     try:
         arrays = {n: _tensor_to_text(t) if n in _TEXT else t.numpy() for n, t in fitted.items()}
-        return state, Scaling(**arrays) if arrays else None, description
+        return state, Scaling(**arrays, rules=Rules()) if arrays else None, description
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} lacks fitted scales ({error})") from error
 
@@ -100,6 +101,7 @@ def describe(model: GET) -> dict[str, Any]:
         "torch": torch.__version__,
         "init": model.init_params_["non_kwargs"],
         "setup": model.registry["setup_args"],
+        "rules": model.rules.asdict(),
         "motif_scan": model.motif_scan,
         "annotation": model.annotation,
         "region_width": model.region_width,
@@ -143,8 +145,10 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
 def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None) -> None:
     """Give ``model`` all that was learnt but the weights; nothing is changed where a part is missing."""
     holdout, motifs, width = description["holdout"], description["motifs"], description.get("region_width")
+    rules = Rules.of(description["rules"])
     record = {
-        "scaling": scaling,
+        "rules": rules,
+        "scaling": None if scaling is None else replace(scaling, rules=rules),
         "holdout": None if holdout is None else HoldOut(**holdout),
         "motifs": None if motifs is None else np.array(motifs, dtype=object),
         "motif_scan": dict(description["motif_scan"]),

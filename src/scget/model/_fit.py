@@ -68,15 +68,16 @@ def fit(
     """Train ``model.module`` in place with ``make_plan(source, **plan_kwargs)``; arguments as ``GET.train``."""
     if _lora.adapters(model.module) and not adapted:
         raise InputError("LoRA adapters are on this network: merge_lora() first, or go on with finetune(how='lora')")
+    supervised = supervised and model.config.task != "accessibility"
     table = model.table()
     _check_possible(table, supervised, early_stopping, validation_chroms, (max_epochs, batch_size))
     row_k, region_p, holdout = split(table, holdout_obs, holdout_chroms, model.holdout)
     watched_p = table.on_chroms(_names(validation_chroms=validation_chroms))
     if (watched_p & ~region_p).any():
         raise InputError(f"validation_chroms {first(validation_chroms)} are held out, so they cannot be looked at")
-    wanted_p = table.is_promoter_p if supervised and model.config.deviation else None
+    wanted_p = _taught(model, table, supervised, plan_kwargs or {})
     data = _windows(model, table, row_k, (region_p & ~watched_p, watched_p), wanted_p, batch_size)
-    scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling)
+    scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling, rules=model.rules)
     with _put_back_on_failure(model), seeded(model.seed):
         TrainRunner(
             model,
@@ -88,6 +89,12 @@ def fit(
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.region_width, model.annotation = table.region_width, table.annotation
     model.holdout = merge(model.holdout, holdout)
+
+
+def _taught(model: GET, table: RegionTable, supervised: bool, plan_kwargs: dict[str, Any]) -> np.ndarray | None:
+    """Regions of which a window must hold one to teach anything: promoters, or (None) any, as the loss says."""
+    at_promoters = model.config.deviation or plan_kwargs.get("loss") in ("mse", "nb")
+    return table.is_promoter_p if supervised and at_promoters and model.config.task == "expression" else None
 
 
 @contextmanager
@@ -134,9 +141,13 @@ def _windows(
     """Training windows on the regions ``shown[0]``, validation windows on ``shown[1]``."""
 
     def lay(region_p: np.ndarray) -> Callable[[np.random.Generator | None], Windows]:
-        tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, region_p, closed=model.closed)
-        step = max(model.window // 2, 1)
-        return lambda rng: training_windows(tokens, model.window, step, rng=rng, wanted_p=wanted_p)
+        rules = model.rules
+        tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, region_p, closed=rules.closed)
+        step = max(rules.window // 2, 1)
+        start_p = None if rules.max_span is None else table.regions.start
+        return lambda rng: training_windows(
+            tokens, rules.window, step, rng=rng, wanted_p=wanted_p, start_p=start_p, max_span=rules.max_span
+        )
 
     draw = lay(shown[0])
     if not len(draw(None)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import rich.pretty  # noqa: F401  scvi 1.4's view_anndata_setup uses it without importing it
@@ -13,14 +13,14 @@ from mudata import MuData
 from scvi.model._utils import parse_device_args
 from scvi.model.base import BaseModelClass
 
-from scget.data import Closed, RegionTable, default_modalities, setup_manager
-from scget.data._scaling import CHANNELS
-from scget.module import ExpressionNet, GETConfig, _lora
+from scget.data import Closed, RegionTable, Rules, default_modalities, setup_manager
+from scget.module import ExpressionNet, _lora
 
 from . import _checkpoint, _finetune, _train
+from ._accessibility import predict_regions
 from ._fit import seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
-from ._setup import check_registrable, check_setup, check_windows, read_table
+from ._setup import check_registrable, check_setup, choose_network, choose_rules, read_table
 
 
 class GET(BaseModelClass):
@@ -32,15 +32,22 @@ class GET(BaseModelClass):
         Registered with :meth:`setup_mudata`; a row is a sample.
     width, n_layers, n_heads, drop_path, dropout
         Size of the network, see :class:`scget.module.GETConfig`; the defaults are the published ones, for a GPU.
-    deviation
-        Predict the departure from the training mean of each gene, and a level for genes without one. False: the
-        published target, expression itself.
+    preset
+        ``"default"``, or ``"compat"``: the published rules of input and label, which imported weights need. Arguments
+        from here to ``accessibility`` that are None are as it says.
+    baseline
+        ``"training_mean"``: predict the departure from the training mean of each gene, and a level for genes without
+        one. ``"zero"`` (published): expression itself.
     distance_bias
-        Let attention fall with genomic distance.
+        Let attention fall with genomic distance. Published: False.
     window
         Regions per window.
     closed
         Which regions without counts a row still shows: ``"promoters"``, ``"drop"`` (published) or ``"keep"`` (all).
+    accessibility
+        ``"quantitative"``, or ``"binary"``: a region is open or not.
+    task
+        ``"expression"``; ``"accessibility"``, from motifs alone, which needs no RNA; or ``"both"``, by two heads.
     seed
         Of the first weights, the windows and the training.
 
@@ -63,26 +70,22 @@ class GET(BaseModelClass):
         n_heads: int = 12,
         drop_path: float = 0.1,
         dropout: float = 0.0,
-        deviation: bool = True,
-        distance_bias: bool = True,
-        window: int = 200,
-        closed: Closed = "promoters",
+        preset: Literal["default", "compat"] = "default",
+        baseline: Literal["training_mean", "zero"] | None = None,
+        distance_bias: bool | None = None,
+        window: int | None = None,
+        closed: Closed | None = None,
+        accessibility: Literal["quantitative", "binary"] | None = None,
+        task: Literal["expression", "accessibility", "both"] = "expression",
         seed: int = 0,
     ) -> None:
         super().__init__(mdata, registry)
-        check_windows(closed, window)
-        self.config = GETConfig(
-            n_motifs=self.summary_stats["n_motifs"],
-            n_channels=len(CHANNELS),
-            width=width,
-            n_layers=n_layers,
-            n_heads=n_heads,
-            drop_path=drop_path,
-            dropout=dropout,
-            deviation=deviation,
-            distance_bias=distance_bias,
-        )
-        self.window, self.closed, self.seed = window, closed, seed
+        extra = self.registry["setup_args"].get("extra_keys")
+        self.rules: Rules = choose_rules(preset, window, closed, accessibility, task, extra)
+        sizes = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "drop_path": drop_path, "dropout": dropout}
+        n_motifs = self.summary_stats["n_motifs"]
+        self.config = choose_network(self.rules, preset, baseline, distance_bias, n_motifs=n_motifs, task=task, **sizes)
+        self.seed = seed
         self.scaling: Any = None  # Scaling, once trained
         self.holdout: Any = None  # HoldOut, once trained
         self.motifs: Any = None  # names, once trained
@@ -101,6 +104,7 @@ class GET(BaseModelClass):
         atac_layer: str | None = None,
         rna_layer: str | None = None,
         modalities: dict[str, str] | None = None,
+        extra_keys: list[str] | None = None,
     ) -> None:
         """Check a MuData and register where its counts are.
 
@@ -114,6 +118,9 @@ class GET(BaseModelClass):
             Layers with the raw counts. None: ``X``.
         modalities
             Other modality names, as ``{"atac_layer": "peaks", "rna_layer": "gex"}``.
+        extra_keys
+            Further channels of each region, such as H3K27ac or CTCF: names of layers (rows x regions) or columns of
+            ``var`` of the accessibility, or ``"region_length"``; each is centred and scaled over the training data.
 
         Raises
         ------
@@ -137,6 +144,16 @@ class GET(BaseModelClass):
     def device(self) -> torch.device:
         """Where the network stands."""
         return self.module.cls_token.device
+
+    @property
+    def window(self) -> int:
+        """Regions per window."""
+        return self.rules.window
+
+    @property
+    def closed(self) -> Closed:
+        """Which regions without counts a row shows."""
+        return self.rules.closed
 
     pretrain = _train.pretrain
     train = _train.train
@@ -172,6 +189,23 @@ class GET(BaseModelClass):
     ) -> tuple[RegionTable, SlotPrediction]:
         """As :meth:`predict`, per promoter slot (region and strand) beside per gene, with the table that names them."""
         return predict_all(self, self.table(mdata), rows, batch_size)
+
+    def predict_accessibility(
+        self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
+    ) -> pd.DataFrame:
+        """Predict accessibility from motifs, with a model of ``task="accessibility"`` or ``"both"``.
+
+        Parameters
+        ----------
+        mdata, rows, batch_size
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        rows x regions in the order of ``mdata``, in the unit of the model's input: 1 is a typical open region (preset
+        ``"compat"``: the window's most open one). NaN for a region that is closed in the row and not shown.
+        """
+        return predict_regions(self, self.table(mdata), rows, batch_size)
 
     def attribute(
         self,

@@ -37,17 +37,23 @@ class Attribution:
         region's being more or less open than on average in the training rows adds to the prediction: features less
         their training mean, times the gradient half-way between the two (one step of integrated gradients by the
         midpoint rule, Sundararajan et al. 2017), so that a gene's regions sum to about the difference in prediction.
-        With ``deviation=False`` there is no such mean, and 0 stands in its place.
+        With ``baseline="zero"`` there is no such mean, and 0 stands in its place.
     """
 
     motifs: dict[str, pd.DataFrame]
     links: pd.DataFrame
 
 
-def prepare(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> tuple[TokenSource, Windows]:
-    """Features on the network's device, and the windows that cover every promoter of ``rows``."""
+def prepare(
+    model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int, *, expression: bool = True
+) -> tuple[TokenSource, Windows]:
+    """Features on the network's device, and the windows that cover every promoter (or region) of ``rows``."""
     if not model.is_trained_:
         raise RuntimeError("this model has not learnt expression yet: train() or load() first")
+    if expression and model.config.task == "accessibility":
+        raise InputError("this model predicts accessibility alone: predict_accessibility(), or one of another task")
+    if not expression and model.config.task == "expression":
+        raise InputError("this model predicts expression alone; make one with task='accessibility' or 'both'")
     regions, genes = model.scaling.share_known(table)
     if regions < 0.5:
         warn(
@@ -66,7 +72,7 @@ def prepare(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_si
     tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, every_p, closed=model.closed)
     model.module.eval()
     source = TokenSource(table, model.scaling).to(model.device)
-    return source, prediction_windows(tokens, model.window, table.is_promoter_p)
+    return source, prediction_windows(tokens, model.window, table.is_promoter_p if expression else every_p)
 
 
 def predict_all(
@@ -90,7 +96,7 @@ def predict_slots(
     n_out = net.config.n_outputs // 2
     out_kqo = np.full((*shape_kq, n_out), np.nan, dtype=np.float64)
     done = 0
-    for row_b, index_br in _shown(WindowBatches(windows, batch_size), "predict"):
+    for row_b, index_br in progress(WindowBatches(windows, batch_size), "predict"):
         low, high = np.searchsorted(windows.focus_window_n, [done, done + len(row_b)])
         which = windows.focus_window_n[low:high] - done
         token = windows.focus_token_n[low:high]
@@ -155,14 +161,14 @@ def attribute_genes(
     jobs = _jobs(windows, table, row_k, gene_g)
     weight_jo = _output_weights(net, table, model.scaling, jobs, source.center_p.device)
     motifs_jm, links = [], []
-    for part in _shown(np.array_split(np.arange(len(jobs)), max(-(-len(jobs) // batch_size), 1)), "attribute"):
+    for part in progress(np.array_split(np.arange(len(jobs)), max(-(-len(jobs) // batch_size), 1)), "attribute"):
         job = jobs.iloc[part]
         index_br = windows.regions(job["window"].to_numpy())
         row_b, index = (torch.from_numpy(a).to(weight_jo.device) for a in (job["row"].to_numpy(), index_br))
         batch = source.gather(row_b, index)
         explain = (net, batch, job["token"].to_numpy(), weight_jo[part[0] : part[-1] + 1])
         by_motif = (_slopes(*explain, batch.tokens_brf) * batch.tokens_brf)[..., : net.config.n_motifs].sum(1)
-        departure_brf = _departure(net, batch.tokens_brf)
+        departure_brf = _departure(net, batch.tokens_brf, model.rules.fold)
         by_region = (_slopes(*explain, batch.tokens_brf - departure_brf / 2) * departure_brf).sum(2)
         motifs_jm.append(by_motif.cpu().numpy())
         links.append(_links(by_region.cpu().numpy(), index_br, job))
@@ -176,16 +182,17 @@ def _slopes(net: ExpressionNet, batch: Batch, token: np.ndarray, weight_bo: Tens
     return torch.autograd.grad((out_bo * weight_bo).sum(), leaf_brf)[0]
 
 
-def _departure(net: ExpressionNet, tokens_brf: Tensor) -> Tensor:
+def _departure(net: ExpressionNet, tokens_brf: Tensor, has_fold: bool) -> Tensor:
     """What a region's gradient is multiplied by: its features less those it has, on average, in the training rows.
 
     The average row differs in accessibility alone: by the fold in both channels. A network that predicts expression
-    itself has no such reference, and the features are taken as they are.
+    itself, or sees no fold, has no such reference, and the features are taken as they are.
     """
-    if not net.config.deviation:
+    if not net.config.deviation or not has_fold:
         return tokens_brf
-    fold_br = tokens_brf[..., -1:]
-    return torch.cat([torch.zeros_like(tokens_brf[..., :-2]), fold_br, fold_br], dim=-1)
+    departure_brf, first = torch.zeros_like(tokens_brf), net.config.n_motifs
+    departure_brf[..., first : first + 2] = tokens_brf[..., first + 1 : first + 2]
+    return departure_brf
 
 
 def _jobs(windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.ndarray) -> pd.DataFrame:
@@ -276,5 +283,6 @@ def _collect(
     return Attribution(motifs, links.assign(**named)[["row", "gene", "region", "distance", "score", "signed"]])
 
 
-def _shown(batches: Any, what: str) -> Any:
+def progress(batches: Any, what: str) -> Any:
+    """Batches with a bar where there is more than one."""
     return tqdm(batches, desc=what, leave=False, disable=len(batches) < 2, mininterval=0.5)

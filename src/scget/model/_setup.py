@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,9 @@ import numpy as np
 from mudata import MuData
 
 from scget._errors import InputError, first, warn
-from scget.data import RegionTable, build_table, has_expression
+from scget.data import PRESETS, RegionTable, Rules, build_table, check_extra, has_expression
 from scget.data._table import positions
+from scget.module import GETConfig
 from scget.pp import _checks
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
     for name, layer in zip([atac, rna] if has_rna else [atac], layers.values(), strict=False):
         adata = mdata[name]
         _checks.check_rows_counted(adata.X if layer is None else adata.layers[layer], adata.obs_names, name)
+    check_extra(mdata[atac], setup.get("extra_keys"))
 
 
 def check_registrable(mdata: MuData, setup: dict[str, Any]) -> None:
@@ -40,12 +43,52 @@ def check_registrable(mdata: MuData, setup: dict[str, Any]) -> None:
     _checks.warn_if_not_fragments(matrix, where)
 
 
-def check_windows(closed: str, window: int) -> None:
-    """Refuse settings of windows without meaning."""
-    if closed not in ("drop", "promoters", "keep") or not isinstance(window, int) or window < 1:
+_CHOICES = {
+    "preset": (*PRESETS,),
+    "baseline": ("training_mean", "zero", None),
+    "closed": ("promoters", "drop", "keep", None),
+    "accessibility": ("quantitative", "binary", None),
+    "task": ("expression", "accessibility", "both"),
+}
+
+
+def _check_choices(**given: Any) -> None:
+    for name, value in given.items():
+        if value not in _CHOICES[name]:
+            raise InputError(f"{name}={value!r}: one of {', '.join(repr(c) for c in _CHOICES[name])} is needed")
+
+
+def choose_rules(
+    preset: str, window: int | None, closed: Any, accessibility: str | None, task: str, extra: Sequence[str] | None
+) -> Rules:
+    """The rules of a preset with what was asked for in their place; settings without meaning are refused."""
+    _check_choices(preset=preset, closed=closed, accessibility=accessibility, task=task)
+    rules = PRESETS[preset]
+    window = rules.window if window is None else window
+    if not isinstance(window, int) or window < 1:
+        raise InputError(f"window={window!r}: a whole number of at least 1 region is needed")
+    if accessibility == "binary" and task != "expression":
         raise InputError(
-            f"closed={closed!r}, window={window}: 'promoters', 'drop' or 'keep', and a whole number of at least 1 region"
+            f"task={task!r} with accessibility='binary': open regions are all 1, so there is nothing to learn. Take "
+            "'quantitative'."
         )
+    rules = replace(rules, window=window, closed=closed or rules.closed, extra=tuple(extra or ()))
+    return replace(rules, accessibility="binary") if accessibility == "binary" else rules
+
+
+def choose_network(
+    rules: Rules, preset: str, baseline: str | None, distance_bias: bool | None, **sizes: Any
+) -> GETConfig:
+    """The network for these rules: the published one for ``compat``, where nothing else is asked for."""
+    _check_choices(baseline=baseline)
+    default = preset == "default"
+    return GETConfig(
+        n_channels=rules.n_channels,
+        n_accessibility=1 + rules.fold,
+        deviation=default if baseline is None else baseline == "training_mean",
+        distance_bias=default if distance_bias is None else distance_bias,
+        **sizes,
+    )
 
 
 def read_table(model: GET, mdata: MuData | None) -> RegionTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from scget._errors import InputError
 from scget.module import MaskedNet
@@ -80,10 +80,11 @@ def train(
     accelerator: str = "auto",
     devices: int | list[int] | str = "auto",
     early_stopping: bool = False,
+    loss: Literal["mse", "poisson", "nb"] | None = None,
     plan_kwargs: dict[str, Any] | None = None,
     **trainer_kwargs: Any,
 ) -> None:
-    """Learn expression from the rows and chromosomes that are not held out; goes on from what was learnt before.
+    """Learn expression (or what ``task`` says) from the rows and chromosomes that are not held out; goes on from what was learnt before.
 
     Parameters
     ----------
@@ -97,6 +98,9 @@ def train(
         either. Needed for ``early_stopping``; what is held out is never looked at.
     batch_size
         Windows per step.
+    loss
+        ``"mse"``; ``"poisson"``, as published, over all regions; ``"nb"``, negative binomial on counts with the depth of
+        the row as offset. The last two need ``baseline="zero"``. None: ``"mse"``, or ``"poisson"`` with that baseline.
     accelerator, devices, early_stopping, plan_kwargs, **trainer_kwargs
         As in scvi-tools; ``plan_kwargs`` takes ``lr``, ``weight_decay``, ``warmup``, ``layer_decay``.
 
@@ -107,5 +111,6 @@ def train(
     TrainingError
         If the loss stops being a number.
     """
-    chosen = {k: v for k, v in locals().items() if k not in ("self", "max_epochs", "trainer_kwargs")}
+    chosen = {k: v for k, v in locals().items() if k not in ("self", "max_epochs", "trainer_kwargs", "loss")}
+    chosen["plan_kwargs"] = {**(plan_kwargs or {}), "loss": loss}
     fit(self, partial(ExpressionPlan, self.module), max_epochs, supervised=True, **chosen, **trainer_kwargs)

@@ -1,6 +1,14 @@
 """The network: tensors only."""
 
 from ._get import ExpressionNet, GETConfig, MaskedNet
-from ._losses import deviation_loss, masked_region_loss, poisson_loss
+from ._losses import masked_region_loss, negative_binomial_loss, poisson_loss, squared_loss
 
-__all__ = ["ExpressionNet", "GETConfig", "MaskedNet", "deviation_loss", "masked_region_loss", "poisson_loss"]
+__all__ = [
+    "ExpressionNet",
+    "GETConfig",
+    "MaskedNet",
+    "masked_region_loss",
+    "negative_binomial_loss",
+    "poisson_loss",
+    "squared_loss",
+]

@@ -1,4 +1,4 @@
-"""The whole network of GET, read top-down: settings, two tasks, encoder, block, attention.
+"""The whole network of GET, read top-down: settings, tasks, encoder, block, attention.
 
 Source: Fu et al., "A foundation model of transcription across human cell types", Nature 2025,
 doi 10.1038/s41586-024-08391-z. Parameter names are those of the published checkpoints.
@@ -9,6 +9,7 @@ Axis letters: b batch, r region in window, f feature, d embedding, h head, o out
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,8 @@ class GETConfig:
         Motif clusters per region.
     n_channels
         Further features per region, beginning with accessibility.
+    n_accessibility
+        How many of these tell of accessibility and are hidden where it is to be predicted.
     width, n_layers, n_heads
         Embedding size, transformer blocks, attention heads per block.
     drop_path
@@ -39,6 +42,8 @@ class GETConfig:
         the published expression per strand (2 outputs, softplus).
     distance_bias
         Let attention fall with genomic distance, by a slope learned per head. Off: the published network.
+    task
+        What is predicted: expression, accessibility from motifs, or both by two heads.
     """
 
     n_motifs: int = 282
@@ -50,10 +55,14 @@ class GETConfig:
     dropout: float = 0.0
     deviation: bool = False
     distance_bias: bool = False
+    n_accessibility: int = 1
+    task: Literal["expression", "accessibility", "both"] = "expression"
 
     def __post_init__(self) -> None:
         if min(self.n_motifs + 1, self.n_channels + 1, self.width, self.n_layers, self.n_heads) < 1:
             raise ValueError(f"sizes must be positive, got {self}")
+        if self.task not in ("expression", "accessibility", "both"):
+            raise ValueError(f"task={self.task!r}: 'expression', 'accessibility' or 'both'")
         if self.width % self.n_heads:
             raise ValueError(f"width {self.width} is not a multiple of n_heads {self.n_heads}")
         if not (0 <= self.drop_path < 1 and 0 <= self.dropout < 1):
@@ -92,11 +101,17 @@ class _Trunk(nn.Module):
 
 
 class ExpressionNet(_Trunk):
-    """Expression at each region and strand of a window (85,267,202 parameters at the published size)."""
+    """Expression at each region and strand of a window, accessibility of each region, or both, as ``config.task`` says.
+
+    At the published size 85,267,202 parameters for expression, 85,266,433 for accessibility.
+    """
 
     def __init__(self, config: GETConfig) -> None:
         super().__init__(config)
-        self.head_exp = nn.ModuleDict({"head": nn.Linear(config.width, config.n_outputs)})
+        if config.task != "accessibility":
+            self.head_exp = nn.ModuleDict({"head": nn.Linear(config.width, config.n_outputs)})
+        if config.task != "expression":
+            self.head_atac = nn.ModuleDict({"head": nn.Linear(config.width, 1)})
         _init_weights(self)
 
     def forward(self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None) -> Tensor:
@@ -118,6 +133,20 @@ class ExpressionNet(_Trunk):
         h_brd = self.encode(self.embed(tokens_brf), center_br, pad_br)
         out_bro = self.head_exp["head"](h_brd).float()
         return out_bro if self.config.deviation else F.softplus(out_bro)
+
+    def accessibility(
+        self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None
+    ) -> Tensor:
+        """Predict the first channel of each region, (b, r) float32, from all but the accessibility of the window.
+
+        In its place stands 1 for each region, as published, and 0 for its fold.
+        """
+        first, n = self.config.n_motifs, self.config.n_accessibility
+        constant_brc = torch.zeros_like(tokens_brf[..., first : first + n])
+        constant_brc[..., 0] = 1
+        blind_brf = torch.cat([tokens_brf[..., :first], constant_brc, tokens_brf[..., first + n :]], dim=-1)
+        h_brd = self.encode(self.embed(blind_brf), center_br, pad_br)
+        return F.softplus(self.head_atac["head"](h_brd)[..., 0].float())
 
 
 class MaskedNet(nn.Module):

@@ -11,9 +11,16 @@ import lightning.pytorch as lightning
 import torch
 from torch import Tensor, nn
 
-from scget._errors import InputError, TrainingError
+from scget._errors import InputError, TrainingError, first
 from scget.data import Batch, TokenSource
-from scget.module import ExpressionNet, deviation_loss, poisson_loss
+from scget.module import (
+    ExpressionNet,
+    negative_binomial_loss,
+    poisson_loss,
+    squared_loss,
+)
+
+LOSSES = ("mse", "poisson", "nb")
 
 
 class _Plan(lightning.LightningModule):
@@ -114,14 +121,60 @@ def rate_at(step: int, rising: int, total: int) -> float:
 
 
 class ExpressionPlan(_Plan):
-    """Expression at promoters."""
+    """Expression at promoters, accessibility of regions, or the sum of both losses, as the network's task says.
+
+    Parameters
+    ----------
+    loss
+        ``"mse"``: squared error. ``"poisson"``: as published, over all regions of log10(CPM + 1), 0 where no gene starts.
+        ``"nb"``: negative binomial on counts, with the row's depth as offset and one dispersion, learnt beside.
+        Accessibility has no counts left and takes the squared error with ``"nb"``. None: ``"mse"`` for departures from
+        the training mean, else ``"poisson"``.
+    """
 
     module: ExpressionNet
 
+    def __init__(self, module: ExpressionNet, source: TokenSource, *, loss: str | None = None, **kwargs: Any) -> None:
+        super().__init__(module, source, **kwargs)
+        deviation = module.config.deviation and module.config.task != "accessibility"
+        self.kind = loss or ("mse" if module.config.deviation else "poisson")
+        if self.kind not in LOSSES or (deviation and self.kind != "mse"):
+            raise InputError(
+                f"loss={loss!r}: one of {first(LOSSES)}; departures from the training mean take 'mse' alone, the others "
+                "need a model with baseline='zero'"
+            )
+        if self.kind == "nb":
+            self.log_theta = nn.Parameter(torch.zeros(()))
+
     def loss(self, batch: Batch) -> Tensor:
-        """Squared error of level and deviation at the promoters; or the published Poisson loss over all regions."""
+        """Loss of expression, of accessibility, or their sum."""
+        task = self.module.config.task
+        parts = [] if task == "accessibility" else [self._of_expression(batch)]
+        return sum(parts if task == "expression" else [*parts, self._of_accessibility(batch)], torch.zeros(()))
+
+    def _of_expression(self, batch: Batch) -> Tensor:
         out_bro = self.module(batch.tokens_brf, batch.center_br, batch.pad_br)
         if self.module.config.deviation:
-            return deviation_loss(out_bro, self.source.targets(batch))
-        shown_br = slice(None) if batch.pad_br is None else ~batch.pad_br
-        return poisson_loss(out_bro[shown_br], self.source.expression(batch)[shown_br])
+            return squared_loss(out_bro, self.source.targets(batch))
+        wanted_bro = self.source.expression(batch)
+        if self.kind == "nb":
+            return negative_binomial_loss(out_bro, wanted_bro, self.source.depth_k[batch.row_b], self.log_theta)
+        if self.kind == "mse":
+            return squared_loss(out_bro, wanted_bro)
+        shown_br = _shown(batch)
+        return poisson_loss(out_bro[shown_br], wanted_bro[shown_br].nan_to_num(0.0))  # as published: no gene, no RNA
+
+    def _of_accessibility(self, batch: Batch) -> Tensor:
+        shown_br = _shown(batch)
+        out_n = self.module.accessibility(batch.tokens_brf, batch.center_br, batch.pad_br)[shown_br]
+        wanted_n = batch.tokens_brf[..., self.module.config.n_motifs][shown_br]
+        return (poisson_loss if self.kind == "poisson" else squared_loss)(out_n, wanted_n)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        own = [{"params": [self.log_theta], "lr": self.lr, "weight_decay": 0.0}] if self.kind == "nb" else []
+        return super()._groups() + own
+
+
+def _shown(batch: Batch) -> Tensor:
+    """True for regions, False where a window is padded."""
+    return torch.ones_like(batch.center_br, dtype=torch.bool) if batch.pad_br is None else ~batch.pad_br
