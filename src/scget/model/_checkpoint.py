@@ -107,6 +107,7 @@ def describe(model: GET) -> dict[str, Any]:
         "trained": model.is_trained_,
         "holdout": None if model.holdout is None else model.holdout.asdict(),
         "finetuned": model.finetuned,
+        "best_epoch": model.best_epoch,
         "history": {name: [float(x) for x in table[name]] for name, table in history.items()},
     }
 
@@ -154,6 +155,7 @@ def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None
         "annotation": dict(description["annotation"]),
         "region_width": None if width is None else float(width),
         "finetuned": dict(description["finetuned"]),
+        "best_epoch": description["best_epoch"],
         "is_trained_": bool(description["trained"]),
         "history_": {name: pd.DataFrame({name: values}) for name, values in description["history"].items()},
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scvi.model._utils import parse_device_args
 from scvi.train import TrainRunner
 
 from scget._errors import InputError, first
@@ -23,6 +24,7 @@ from scget.data import (
     training_windows,
 )
 from scget.module import _lora
+from scget.train import Options, RestoreBest, check_device, compiled
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -66,7 +68,6 @@ def fit(
     holdout_chroms: Sequence[str] | None = None,
     validation_chroms: Sequence[str] = (),
     batch_size: int = 32,
-    early_stopping: bool = False,
     plan_kwargs: dict[str, Any] | None = None,
     **trainer_kwargs: Any,
 ) -> None:
@@ -75,22 +76,31 @@ def fit(
         raise InputError("LoRA adapters are on this network: merge_lora() first, or go on with finetune(how='lora')")
     supervised = supervised and model.config.task != "accessibility"
     table = model.table()
-    _check_possible(table, supervised, early_stopping, validation_chroms, (max_epochs, batch_size))
+    _check_possible(table, supervised, (max_epochs, batch_size))
     row_k, region_p, holdout = split(table, holdout_obs, holdout_chroms, model.holdout)
     watched_p = table.on_chroms(names_of(validation_chroms=validation_chroms))
     if (watched_p & ~region_p).any():
         raise InputError(f"validation_chroms {first(validation_chroms)} are held out, so they cannot be looked at")
+    options = Options.take(trainer_kwargs)
+    device = _check_options(options, table, len(row_k), watched_p, supervised, trainer_kwargs)
     wanted_p = _taught(model, table, supervised, plan_kwargs or {})
     data = _windows(model, table, row_k, (region_p & ~watched_p, watched_p), wanted_p, batch_size)
     scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling, rules=model.rules)
-    with _put_back_on_failure(model), seeded(model.seed):
+    arguments = _trainer_arguments(options, row_k, bool(watched_p.any()), supervised, trainer_kwargs)
+    with _put_back_on_failure(model), seeded(model.seed), compiled(model.module.encoder, options.compile, device):
         TrainRunner(
             model,
             training_plan=make_plan(_source(table, scaling, row_k, supervised), **(plan_kwargs or {})),
             data_splitter=data,
             max_epochs=max_epochs,
-            **_trainer_arguments(early_stopping, bool(watched_p.any()), trainer_kwargs),
+            **arguments,
         )()
+    _remember(model, table, scaling, holdout, arguments["callbacks"])
+
+
+def _remember(model: GET, table: RegionTable, scaling: Scaling, holdout: HoldOut, callbacks: list[Any]) -> None:
+    """What was learnt from, on the model."""
+    model.best_epoch = next((c.epoch for c in callbacks if isinstance(c, RestoreBest)), None)
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.region_width, model.annotation = table.region_width, table.annotation
     model.holdout = merge(model.holdout, holdout)
@@ -122,13 +132,9 @@ def _source(table: RegionTable, scaling: Scaling, row_k: np.ndarray, supervised:
     return TokenSource(table, scaling, targets=means.targets(table))
 
 
-def _check_possible(
-    table: RegionTable, supervised: bool, early_stopping: bool, watched: Sequence[str], numbers: tuple[int, int]
-) -> None:
+def _check_possible(table: RegionTable, supervised: bool, numbers: tuple[int, int]) -> None:
     if min(numbers) < 1:
         raise InputError(f"max_epochs={numbers[0]}, batch_size={numbers[1]}: both must be at least 1")
-    if early_stopping and not watched:
-        raise InputError("early_stopping needs validation_chroms=[...]: what is held out is never looked at")
     if supervised and table.expression_kg is None:
         raise InputError(
             "train() needs expression: the MuData has no RNA modality with counts. Use pretrain(), or add 'rna'"
@@ -163,17 +169,31 @@ def _windows(
     return WindowDataModule(draw, validation, batch_size, model.seed)
 
 
-def _trainer_arguments(early_stopping: bool, watched: bool, given: dict[str, Any]) -> dict[str, Any]:
+def _check_options(
+    options: Options, table: RegionTable, n_rows: int, watched_p: np.ndarray, supervised: bool, given: dict[str, Any]
+) -> torch.device:
+    """Refuse what these data or this machine cannot do; the device trained on."""
+    n_slots = int(watched_p[table.promoters.region_q].sum()) if supervised else 0
+    options.check(given, watched=bool(watched_p.any()), n_rows=n_rows, n_slots=n_slots)
+    where = {key: given.get(key, "auto") for key in ("accelerator", "devices")}
+    _, _, device = parse_device_args(**where, return_device="torch")
+    check_device(given.get("precision"), device)
+    return device
+
+
+def _trainer_arguments(
+    options: Options, row_k: np.ndarray, watched: bool, supervised: bool, given: dict[str, Any]
+) -> dict[str, Any]:
     """Arguments of scvi's Trainer: windows redrawn each epoch, the caller's list of callbacks left alone."""
     arguments = {
-        "early_stopping": early_stopping,
-        "early_stopping_monitor": "validation_loss",
+        **options.trainer(),
         "check_val_every_n_epoch": 1 if watched else None,
         "reload_dataloaders_every_n_epochs": 1,
         "gradient_clip_val": 1.0,
         **given,
     }
-    return arguments | {"callbacks": list(given.get("callbacks") or [])}
+    callbacks = options.callbacks(row_k, watched=watched, expression=supervised)
+    return arguments | {"callbacks": [*callbacks, *(given.get("callbacks") or [])]}
 
 
 def split(

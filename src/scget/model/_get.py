@@ -60,6 +60,8 @@ class GET(BaseModelClass):
     (1, 51)
     """
 
+    best_epoch: int | None = None  # epoch (from 0) of the last training whose weights were put back, see train()
+
     def __init__(
         self,
         mdata: MuData | None = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from scget._errors import InputError
 from scget.module import MaskedNet
-from scget.train import ExpressionPlan, Mask, MaskedPlan, MaskTarget
+from scget.train import ExpressionPlan, Mask, MaskedPlan, MaskTarget, Watch
 
 from ._fit import fit, seeded
 
@@ -79,8 +79,11 @@ def train(
     batch_size: int = 32,
     accelerator: str = "auto",
     devices: int | list[int] | str = "auto",
-    early_stopping: bool = False,
     loss: Literal["mse", "poisson", "nb"] | None = None,
+    early_stopping: Watch = False,
+    restore_best: Watch | None = None,
+    ema: float | None = None,
+    compile: bool | str = False,
     plan_kwargs: dict[str, Any] | None = None,
     **trainer_kwargs: Any,
 ) -> None:
@@ -94,20 +97,37 @@ def train(
         Rows and chromosomes whose values training never sees; only a row's totals, by which depth is
         normalised, run over all chromosomes. None: those of an earlier ``pretrain``.
     validation_chroms
-        Chromosomes on which the loss is watched (``history["validation_loss"]``) and which are not trained on
-        either. Needed for ``early_stopping``; what is held out is never looked at.
+        Chromosomes on which loss and delta r are watched (``history["validation_loss"]``, and
+        ``["validation_delta_r"]``: Pearson's r across promoters between predicted and observed departure from the mean
+        over the training rows, averaged over these rows) and which are not trained on either. Needed for
+        ``early_stopping`` and ``restore_best``; what is held out is never looked at.
     batch_size
         Windows per step.
     loss
         ``"mse"``; ``"poisson"``, as published, over all regions; ``"nb"``, negative binomial on counts with the depth of
         the row as offset. The last two need ``baseline="zero"``. None: ``"mse"``, or ``"poisson"`` with that baseline.
-    accelerator, devices, early_stopping, plan_kwargs, **trainer_kwargs
-        As in scvi-tools; ``plan_kwargs`` takes ``lr``, ``weight_decay``, ``warmup``, ``layer_decay``.
+    early_stopping
+        Stop when ``"loss"`` (True means it too) or ``"delta_r"`` has not improved for ``early_stopping_patience``
+        epochs (45).
+    restore_best
+        End with the weights of the best epoch by ``"loss"`` or ``"delta_r"``, which ``best_epoch`` then names. None:
+        with early stopping, and by the same. True: by that of early stopping, else by loss.
+    ema
+        Decay, as 0.999, of an exponential moving average of the weights over steps: validation looks at it, and the
+        model holds it in the end. None: the weights themselves.
+    compile
+        Run the encoder through torch.compile; a text names the backend. Pays for long trainings of large networks.
+    plan_kwargs
+        Of the optimiser: ``lr``, ``weight_decay``, ``betas``, ``warmup``, ``layer_decay``.
+    accelerator, devices, **trainer_kwargs
+        As in scvi-tools and Lightning: ``precision="bf16-mixed"``; ``accumulate_grad_batches=4``, whose steps are those
+        of batches four times as large; ``gradient_clip_val=None`` in place of a norm of 1.
 
     Raises
     ------
     InputError
-        If a name is unknown, everything is held out, or something is held out that was trained on before.
+        If a name is unknown, everything is held out, something is held out that was trained on before, or this
+        machine cannot do what is asked for.
     TrainingError
         If the loss stops being a number.
     """

@@ -14,7 +14,7 @@ from ._plan import _Plan
 
 Mask = Literal["bernoulli", "exact"]
 MaskTarget = Literal["raw", "standardised"]
-_EPS = 1e-6  # added to the standard deviation, get_spec 3.1
+_EPS = 1e-6  # added to the standard deviation, as published
 
 
 class MaskedPlan(_Plan):

@@ -32,7 +32,7 @@ class _Plan(lightning.LightningModule):
         The network trained.
     source
         Where batches are gathered; it moves to the device with the plan.
-    lr, weight_decay
+    lr, weight_decay, betas
         Of AdamW; biases, norms and tokens do not decay.
     warmup
         Share of all steps over which the rate rises from 0.
@@ -49,16 +49,23 @@ class _Plan(lightning.LightningModule):
         weight_decay: float = 0.05,
         warmup: float = 0.1,
         layer_decay: float | None = None,
+        betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         super().__init__()
         if layer_decay is not None and not 0 < layer_decay <= 1:
             raise InputError(f"layer_decay={layer_decay}; a factor above 0 and at most 1 is needed, or None")
         self.module, self.source = module, source
         self.lr, self.weight_decay, self.warmup, self.layer_decay = lr, weight_decay, warmup, layer_decay
+        self.betas = betas
+        self._terms: Tensor | float = 0.0  # of the batches since the last step
 
     def loss(self, batch: Batch) -> Tensor:
         """One number to lower."""
         raise NotImplementedError
+
+    def terms(self, batch: Batch) -> Tensor:
+        """How many numbers :meth:`loss` is the mean of: batches count by it where several make one step."""
+        return torch.tensor(batch.center_br.numel()) if batch.pad_br is None else (~batch.pad_br).sum()
 
     def on_fit_start(self) -> None:
         """Undo the eval mode in which scvi-tools leaves a trained model, or drop path would stay off."""
@@ -66,9 +73,24 @@ class _Plan(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch of (row_b, index_br)."""
-        loss = self.loss(self.source.gather(*batch))
+        gathered = self.source.gather(*batch)
+        loss = self.loss(gathered)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch[0]))
-        return loss
+        n_batches = self.trainer.accumulate_grad_batches
+        if n_batches == 1:
+            return loss
+        terms = self.trainer.strategy.reduce(self.terms(gathered).to(loss), reduce_op="mean")
+        self._terms = self._terms + terms
+        return loss * terms * n_batches  # Lightning divides by it
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Gradient of the mean over all terms of a step, so that several small batches are as good as one large."""
+        if self.trainer.accumulate_grad_batches == 1:
+            return
+        for parameter in self.parameters():
+            if parameter.grad is not None:
+                parameter.grad /= max(float(self._terms), 1.0)
+        self._terms = 0.0
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """The same loss, on the validation windows."""
@@ -85,7 +107,7 @@ class _Plan(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, and a rate set anew at every step."""
-        optimiser = torch.optim.AdamW(self._groups(), lr=self.lr)
+        optimiser = torch.optim.AdamW(self._groups(), lr=self.lr, betas=self.betas)
         total = int(self.trainer.estimated_stepping_batches)
         rising = max(round(self.warmup * total), 1)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, rising, total))
@@ -151,6 +173,13 @@ class ExpressionPlan(_Plan):
         task = self.module.config.task
         parts = [] if task == "accessibility" else [self._of_expression(batch)]
         return sum(parts if task == "expression" else [*parts, self._of_accessibility(batch)], torch.zeros(()))
+
+    def terms(self, batch: Batch) -> Tensor:
+        """Targets known where the loss is taken at promoters (of two tasks those of expression), else regions."""
+        if self.kind == "poisson" or self.module.config.task == "accessibility":
+            return super().terms(batch)
+        wanted = self.source.targets(batch) if self.module.config.deviation else self.source.expression(batch)
+        return torch.isfinite(wanted).sum()
 
     def _of_expression(self, batch: Batch) -> Tensor:
         out_bro = self.module(batch.tokens_brf, batch.center_br, batch.pad_br)
