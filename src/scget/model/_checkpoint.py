@@ -127,7 +127,7 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
             cls.setup_mudata(mdata, **setup)
             model = cls(mdata, **init)
         else:
-            model = cls(registry=_registry(cls.__name__, setup, n_motifs), **init)
+            model = cls(registry=registry_of(cls.__name__, setup, n_motifs), **init)
         take_record(model, description, scaling)
     except (InputError, CheckpointError):  # of the data, not of the file; or clear already
         raise
@@ -163,7 +163,7 @@ def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None
         setattr(model, name, value)
 
 
-def _registry(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]:
+def registry_of(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]:
     """What scvi-tools needs to know of a model without data."""
     fields = {"motifs": {"data_registry": {}, "state_registry": {}, "summary_stats": {"n_motifs": n_motifs}}}
     names = {"model_name": name, "setup_method_name": "setup_mudata", "setup_args": setup}
