@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import shutil
@@ -9,10 +10,13 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from anndata import AnnData
 from mudata import MuData
+from scipy.sparse import hstack, vstack
 
 from scget._errors import CheckpointError, InputError, ScgetWarning
 from scget.model import GET
+from scget.model._description import sealed
 
 
 @pytest.fixture
@@ -48,7 +52,8 @@ def test_only_tensors_and_text_are_written(saved):
     assert sorted(p.name for p in saved.iterdir()) == ["model.json", "weights.safetensors"]
     assert sorted(p.name for p in saved.parent.iterdir()) == ["my_get"]
     description = json.loads((saved / "model.json").read_text())
-    assert description["format"] == 1 and description["holdout"]["obs"] == ["T5"] and len(description["sha256"]) == 64
+    assert description["format"] == 2 and description["holdout"]["obs"] == ["T5"] and description == sealed(description)
+    assert description["weights_sha256"] == hashlib.sha256((saved / "weights.safetensors").read_bytes()).hexdigest()
 
 
 def test_an_existing_folder_is_kept_unless_told(copied, trained):
@@ -110,7 +115,9 @@ def test_damage_is_found(copied):
     [
         ("", "is not JSON"),
         ("[1, 2]", "does not describe a scget model"),
-        ('{"format": 99}', "format 99, this scget reads up to 1: upgrade"),
+        ('{"format": 99}', "of format 99, this scget reads 2: upgrade"),
+        ('{"format": 1}', "of format 1, this scget reads 2: train and save the model anew"),
+        ('{"format": 2}', "sha256 of .*model.json is not the one it names"),
         ("{}", "does not describe"),
     ],
 )
@@ -120,18 +127,18 @@ def test_a_wrong_description_is_refused(copied, content, message):
         GET.load(copied)
 
 
-@pytest.mark.parametrize("key", ["init", "setup", "motifs", "n_motifs", "trained", "holdout", "history"])
+@pytest.mark.parametrize(
+    "key", ["init", "setup", "motifs", "n_motifs", "trained", "holdout", "history", "rules", "finetuned", "best_epoch"]
+)
 def test_a_description_that_lacks_something_is_refused(copied, key):
     description = json.loads((copied / "model.json").read_text())
     del description[key]
-    (copied / "model.json").write_text(json.dumps(description))
-    with pytest.raises(CheckpointError, match="not as save.. writes it"):
+    (copied / "model.json").write_text(json.dumps(sealed(description)))
+    with pytest.raises(CheckpointError, match=f"not as save.. writes it: {key}.* is missing or of another kind"):
         GET.load(copied)
 
 
 def test_a_pickle_is_not_run(copied, tmp_path):
-    import hashlib
-
     class Attack:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
@@ -139,21 +146,29 @@ def test_a_pickle_is_not_run(copied, tmp_path):
     content = pickle.dumps(Attack())
     (copied / "weights.safetensors").write_bytes(content)
     description = json.loads((copied / "model.json").read_text())
-    (copied / "model.json").write_text(json.dumps(description | {"sha256": hashlib.sha256(content).hexdigest()}))
+    (copied / "model.json").write_text(
+        json.dumps(sealed(description | {"weights_sha256": hashlib.sha256(content).hexdigest()}))
+    )
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):
         GET.load(copied)
     assert not (tmp_path / "ran").exists()
 
 
-def test_tensors_of_another_network_are_refused(copied):
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"n_layers": 2}, r"width and layers \(16, 2\) and 5 motifs, the tensors are of \(16, 1\) and 7 features"),
+        ({"width": 32}, r"width and layers \(32, 1\) and 5 motifs, the tensors are of \(16, 1\)"),
+        ({"distance_bias": False}, "1 unexpected .'encoder.blocks.0.attn.distance_slope'"),
+        ({"baseline": "zero"}, "of another shape, first head_exp.head.weight"),
+        ({"preset": "compat"}, "unexpected|another shape"),
+    ],
+)
+def test_tensors_of_another_network_are_refused(copied, setting, message):
     description = json.loads((copied / "model.json").read_text())
-    description["init"]["n_layers"] = 2
-    (copied / "model.json").write_text(json.dumps(description))
-    with pytest.raises(CheckpointError, match="tensors missing .*encoder.blocks.1"):
-        GET.load(copied)
-    description["init"].update(n_layers=1, width=32)
-    (copied / "model.json").write_text(json.dumps(description))
-    with pytest.raises(CheckpointError, match="of another shape, first cls_token"):
+    description["init"].update(setting)
+    (copied / "model.json").write_text(json.dumps(sealed(description)))
+    with pytest.raises(CheckpointError, match=message):
         GET.load(copied)
 
 
@@ -183,13 +198,12 @@ def test_length_of_regions_is_saved_and_compared(copied, trained, toy):
         model.predict(widened(toy, 251))
     with pytest.warns(ScgetWarning, match=r"regions are 300 bp long .*trained on 500"):
         model.predict(widened(toy, -200))
-    del description["region_width"]  # as the first models of this format were saved
-    (copied / "model.json").write_text(json.dumps(description))
-    old = GET.load(copied, accelerator="cpu")
-    assert old.region_width is None
-    old.predict(widened(toy, 5000))
-    (copied / "model.json").write_text(json.dumps(description | {"region_width": "wide"}))
-    with pytest.raises(CheckpointError, match="not as save.. writes it"):
+    (copied / "model.json").write_text(json.dumps(sealed(description | {"region_width": None})))  # not on record
+    unknown = GET.load(copied, accelerator="cpu")
+    assert unknown.region_width is None
+    unknown.predict(widened(toy, 5000))
+    (copied / "model.json").write_text(json.dumps(sealed(description | {"region_width": "wide"})))
+    with pytest.raises(CheckpointError, match="not as save.. writes it: region_width"):
         GET.load(copied)
 
 
@@ -202,3 +216,72 @@ def test_missing_folder_and_other_number_of_motifs(copied, tmp_path, toy):
         GET.load(copied, mdata=toy)
     with pytest.raises(InputError, match="trained with 5 motifs, the data have 4: missing 'E', unknown none"):
         GET.load(copied).predict(toy)
+
+
+# Loaded models on data that are not those of training
+
+
+def atac_of(toy, regions=None, rows=None):
+    """Accessibility alone, of some regions and rows."""
+    atac = toy["atac"][:, slice(None) if regions is None else regions]
+    atac = atac[slice(None) if rows is None else rows].copy()
+    kept = atac.uns["peak_annotation"]["region"].isin(atac.var_names)
+    atac.uns["peak_annotation"] = atac.uns["peak_annotation"][kept]
+    return MuData({"atac": atac})
+
+
+def test_regions_and_genes_in_another_order_and_fewer_rows(saved, trained, toy, rng):
+    plain = trained.predict()
+    genes = rng.permutation(51)
+    mixed = MuData({"rna": toy["rna"][:, genes].copy(), "atac": toy["atac"][:, rng.permutation(120)].copy()})
+    attached = GET.load(saved, mdata=mixed, accelerator="cpu")
+    pd.testing.assert_frame_equal(attached.predict(), plain[plain.columns[genes]], check_exact=True)
+    rows = ["T3", "T0"]
+    few = GET.load(saved, mdata=MuData({name: toy[name][rows].copy() for name in ("rna", "atac")}), accelerator="cpu")
+    np.testing.assert_allclose(few.predict(), plain.loc[rows], atol=1e-5)
+    alone = GET.load(saved, mdata=atac_of(toy, rows=rows), accelerator="cpu").predict()
+    np.testing.assert_allclose(alone, plain.loc[rows, alone.columns], atol=1e-5)
+    assert len(alone.columns) == 50  # those with a promoter; names of others were in the RNA
+
+
+def test_chromosomes_never_seen_change_nothing_elsewhere(saved, trained, toy):
+    """Twice the genome: the second half has other names, so that none of its regions or genes is known."""
+    first, second = atac_of(toy)["atac"], atac_of(toy)["atac"]
+    second.var["chrom"] = "chr20" + second.var["chrom"].str.removeprefix("chr").astype(str)
+    second.var_names = [f"{c}:{s}-{e}" for c, s, e in second.var[["chrom", "start", "end"]].itertuples(index=False)]
+    renamed = dict(zip(first.var_names, second.var_names, strict=True))
+    promoters = first.uns["peak_annotation"]
+    new = promoters.assign(region=promoters["region"].map(renamed), gene=promoters["gene"] + "_new")
+    both = AnnData(hstack([first.X, second.X]).tocsr(), obs=first.obs, var=pd.concat([first.var, second.var]))
+    both.varm["motif_scores"] = vstack([first.varm["motif_scores"], second.varm["motif_scores"]]).tocsr()
+    both.uns["motif_names"] = first.uns["motif_names"]
+    both.uns["peak_annotation"] = pd.concat([promoters, new], ignore_index=True).rename(index=str)
+    model = GET.load(saved, mdata=MuData({"atac": both}), accelerator="cpu")
+    found, plain = model.predict(), trained.predict()
+    np.testing.assert_allclose(found[[f"G{i}" for i in range(50)]], plain.iloc[:, :50], atol=1e-5)
+    unseen = found[[f"G{i}_new" for i in range(50)]]  # a level of their own, as no training mean is known
+    assert np.isfinite(unseen.to_numpy()).all() and not np.allclose(unseen, plain.iloc[:, :50], atol=0.1)
+
+
+def test_some_of_the_regions_keep_what_does_not_rest_on_the_others(trained, toy, tmp_path):
+    """With accessibility as open or not, a chromosome does not know of another, so leaving one out changes nothing."""
+    model = GET(trained.adata, width=8, n_layers=1, n_heads=2, window=16, accessibility="binary")
+    model.train(1, holdout_obs=["T5"], accelerator="cpu", enable_progress_bar=False)
+    plain = model.predict()
+    model.save(tmp_path / "binary")
+    kept = (toy["atac"].var["chrom"] != "chr2").to_numpy()
+    part = GET.load(tmp_path / "binary", mdata=atac_of(toy, regions=kept), accelerator="cpu").predict()
+    assert 20 < len(part.columns) < 50
+    on_one = [g for g in part.columns if g != "G0"]  # G0 has two promoters
+    np.testing.assert_allclose(part[on_one], plain[on_one], atol=1e-5)
+
+
+def test_motifs_are_matched_by_name(saved, trained, toy, rng):
+    order = rng.permutation(5)
+    toy["atac"].varm["motif_scores"] = toy["atac"].varm["motif_scores"][:, order]
+    toy["atac"].uns["motif_names"] = toy["atac"].uns["motif_names"][order]
+    loaded = GET.load(saved, mdata=toy, accelerator="cpu")
+    pd.testing.assert_frame_equal(loaded.predict(), trained.predict(), check_exact=True)
+    toy["atac"].uns["motif_names"] = np.array(["A", "B/1", "C", "D", "F"], dtype=object)
+    with pytest.raises(CheckpointError, match="have 5: missing 'E', unknown 'F'"):
+        GET.load(saved, mdata=toy)

@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 
 from scget._errors import CheckpointError, InputError, ScgetWarning, TrainingError
 from scget.model import GET
+from scget.model._description import sealed
 from scget.module import _lora
 from scget.train._plan import depth_from_top
 
@@ -275,7 +276,7 @@ def test_adapters_are_refused_elsewhere(base, other, make_rows, tmp_path):
         ({"names": ["nowhere"]}, "is not as save_adapters"),
     ]:
         broken = {**description, "adapters": {**description["adapters"], **part}}
-        (folder / "model.json").write_text(json.dumps(broken))
+        (folder / "model.json").write_text(json.dumps(sealed(broken)))
         with pytest.raises(CheckpointError, match=message):
             GET.load(base, accelerator="cpu").load_adapters(folder)
 

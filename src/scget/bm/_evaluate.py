@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 
 from scget._errors import InputError, first, warn
 from scget.data import RegionTable, fit_scaling
-from scget.model._infer import predict_all
 
 from ._baselines import BASELINES, KNOWS_ALL_GENES, Task
 from ._metrics import METRICS
@@ -19,7 +18,7 @@ from ._metrics import METRICS
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scget.model import GET
+    from scget.model import GET, Ensemble
 
 BATCH = 64  # windows predicted at a time
 MIN_ROWS = 3  # for a correlation across rows
@@ -27,7 +26,7 @@ COLUMNS = ["split", "row", "metric", "predictor", "value", "n"]
 
 
 def evaluate(
-    model: GET,
+    model: GET | Ensemble,
     mdata: MuData | None = None,
     *,
     rows: Sequence[str] | None = None,
@@ -38,7 +37,7 @@ def evaluate(
     Parameters
     ----------
     model
-        Trained, with held-out rows, chromosomes or both.
+        Trained, with held-out rows, chromosomes or both; or an ensemble.
     mdata
         Rows x (regions, genes), the training rows among them. None: the data of the model.
     rows
@@ -67,16 +66,22 @@ def evaluate(
     table = model.table(mdata)
     if table.expression_kg is None or model.holdout is None:
         raise InputError("scoring needs a trained model and observed expression (an RNA modality)")
-    missing = sorted(set(model.holdout.seen_obs) - set(table.rows.astype(str)))
+    seen_obs, seen_chroms, seen_g = _seen(model, table, rows)
+    missing = sorted(set(seen_obs) - set(table.rows.astype(str)))
+    if not len(seen_obs):
+        raise InputError("no row is left for the baselines to learn from: ask for fewer rows")
     if missing:
         raise InputError(f"{len(missing)} training rows are not in the data ({first(missing)}); baselines need them")
-    seen_k = np.isin(table.rows, model.holdout.seen_obs)
+    seen_k = np.isin(table.rows, seen_obs)
     held_k = ~seen_k if rows is None else np.isin(np.arange(len(table.rows)), table.row_positions(rows))
     if (held_k & seen_k).any():
         names = first(table.rows[held_k & seen_k])
         warn(f"{names} were trained on: these figures say nothing of new cell types")
-    predictions = _predictions(model, table, np.flatnonzero(seen_k), baselines)
-    seen_g, away_g = np.isfinite(model.scaling.expression(table.genes)), _away(table, model.holdout.chroms)
+    _warn_of_imported(model, table.rows[held_k])
+    region_p = np.isin(table.chroms.astype(str), seen_chroms)[table.chrom_p]
+    task = Task(table, fit_scaling(table, np.flatnonzero(seen_k), region_p), np.flatnonzero(seen_k), seen_g)
+    predictions = _predictions(model, task, baselines)
+    away_g = _away(table, model.holdout.chroms)
     splits = {"rows": (held_k, seen_g), "chroms": (seen_k, away_g), "both": (held_k, away_g)}
     mean_g = table.expression_kg[seen_k].mean(axis=0, dtype=np.float64)
     able_g = np.isfinite(predictions["GET"]).all(axis=0)
@@ -86,7 +91,7 @@ def evaluate(
         if row_k.any() and (genes_g & able_g).any()
     ]
     if not scored:
-        raise InputError("nothing was held out: train with holdout_obs=[...] or holdout_chroms=[...]")
+        raise InputError("nothing was held out: train (or import) with holdout_obs=[...] or holdout_chroms=[...]")
     return pd.DataFrame([line for lines in scored for line in lines], columns=COLUMNS)
 
 
@@ -99,11 +104,40 @@ def _away(table: RegionTable, chroms: Sequence[str]) -> np.ndarray:
     return away_g
 
 
-def _predictions(model: GET, table: RegionTable, row_k: np.ndarray, baselines: Sequence[str]) -> dict[str, np.ndarray]:
-    seen_g = np.isfinite(model.scaling.expression(table.genes))
-    region_p = np.isin(table.chroms.astype(str), model.holdout.seen_chroms)[table.chrom_p]
-    task = Task(table, fit_scaling(table, row_k, region_p), row_k, seen_g)
-    predictions = {"GET": predict_all(model, table, None, BATCH)[1].genes_kg}
+def _seen(
+    model: GET | Ensemble, table: RegionTable, rows: Sequence[str] | None
+) -> tuple[list[str], list[str], np.ndarray]:
+    """Rows, chromosomes and genes (flags) of training.
+
+    Of imported weights that were not trained further: all rows and chromosomes that are neither asked for nor stated
+    to be held out, for the baselines to learn from.
+    """
+    holdout = model.holdout
+    if holdout.imported is None or holdout.seen_obs:
+        return holdout.seen_obs, holdout.seen_chroms, np.isfinite(model.scaling.expression(table.genes))
+    obs = [str(r) for r in table.rows if str(r) not in {*holdout.obs, *map(str, rows or ())}]
+    chroms = [str(c) for c in table.chroms if str(c) not in holdout.chroms]
+    pairs, seen_g = table.promoters, np.zeros(len(table.genes), dtype=bool)
+    seen_g[pairs.gene_n[np.isin(table.chroms.astype(str), chroms)[table.chrom_p][pairs.region_q[pairs.slot_n]]]] = True
+    return obs, chroms, seen_g
+
+
+def _warn_of_imported(model: GET | Ensemble, scored: np.ndarray) -> None:
+    """Warn where imported weights may have seen what is scored: their file does not say."""
+    imported = model.holdout.imported
+    if imported is None:
+        return
+    names = [f"row {r}" for r in scored if str(r) not in imported["holdout_obs"]]
+    names += [f"chromosome {c}" for c in model.holdout.chroms if c not in imported["holdout_chroms"]]
+    if names:
+        warn(
+            f"{first(names)} may have been trained on before: {imported['file']!r} does not say what its weights saw. "
+            "State what is known to be unseen with from_checkpoint(holdout_obs=..., holdout_chroms=...)."
+        )
+
+
+def _predictions(model: GET | Ensemble, task: Task, baselines: Sequence[str]) -> dict[str, np.ndarray]:
+    predictions = {"GET": model._predict_table(task.table, None, BATCH).genes_kg}
     for name in tqdm(baselines, desc="baselines", leave=False):
         predictions[name] = BASELINES[name](task)
     return predictions

@@ -70,14 +70,16 @@ class Scaling:
         return np.concatenate(channels, axis=-1).astype(np.float32)
 
     def share_known(self, table: RegionTable) -> tuple[float, float]:
-        """Share of the regions, and of the genes with a promoter, that are those of training."""
+        """Share of the regions, and of the genes with a promoter, that are those of training; 1 if those are not known."""
+        if not len(self.region_p):
+            return 1.0, 1.0
         genes = pd.Index(table.genes[np.unique(table.promoters.gene_n)])  # numpy's isin takes minutes on text
         return float(pd.Index(table.regions.names).isin(self.region_p).mean()), float(genes.isin(self.gene_g).mean())
 
     def expression(self, genes: np.ndarray) -> np.ndarray:
         """Training mean of each gene, (g,); NaN for a gene not seen in training."""
         at = pd.Index(self.gene_g).get_indexer(genes)
-        return np.where(at >= 0, self.expression_g[at], np.nan)
+        return np.append(self.expression_g, np.nan)[at]
 
     def targets(self, table: RegionTable) -> np.ndarray:
         """Level, deviation (both standardised) and log10(CPM + 1) at each promoter slot, (k, q, 3); NaN: not known.

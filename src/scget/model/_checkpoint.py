@@ -1,4 +1,4 @@
-"""A model on disk: tensors in safetensors, everything else in JSON, a sha256 between them. No code is ever run."""
+"""A model on disk: tensors in safetensors, all else in JSON, which holds a sha256 of both. No code is ever run."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from scget._keys import MOTIF_NAMES
 from scget._version import scget_version
 from scget.data import Rules, Scaling
 
+from ._description import DESCRIPTION, FORMAT, content_of, read_description, sealed
 from ._fit import HoldOut
 from ._setup import unlike_motifs
 
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
 
     from ._get import GET
 
-FORMAT = 1
-WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+WEIGHTS = "weights.safetensors"
 _TEXT = ("region_p", "gene_g")  # fields of Scaling that hold names
 
 
@@ -51,7 +51,7 @@ def write(
     for name, array in ({} if scaling is None else scaling.arrays()).items():
         tensors[f"scaling.{name}"] = _text_to_tensor(array) if name in _TEXT else torch.from_numpy(np.array(array))
     weights = save(tensors)
-    description = {"format": FORMAT, **description, "sha256": hashlib.sha256(weights).hexdigest()}
+    description = sealed({"format": FORMAT, **description, "weights_sha256": hashlib.sha256(weights).hexdigest()})
     fresh = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
     fresh.mkdir(parents=True)
     try:
@@ -71,25 +71,22 @@ def write(
 
 def read(folder: Path) -> tuple[dict[str, Tensor], Scaling | None, dict[str, Any]]:
     """Read and check what :func:`write` wrote; :class:`CheckpointError` for anything else."""
-    description = _read_description(folder)
-    try:
-        weights = (folder / WEIGHTS).read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{folder / WEIGHTS} cannot be read ({error.strerror}); copy the whole folder") from error
-    if hashlib.sha256(weights).hexdigest() != description.get("sha256"):
+    description = read_description(folder)
+    weights = content_of(folder / WEIGHTS)
+    if hashlib.sha256(weights).hexdigest() != description["weights_sha256"]:
         raise CheckpointError(
             f"sha256 of {folder / WEIGHTS} differs from {DESCRIPTION}: damaged or changed, copy it again"
         )
     try:
         tensors = load(weights)
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder / WEIGHTS} is not a whole safetensors file ({error})") from error
+    except (SafetensorError, AssertionError, KeyError, RuntimeError, ValueError) as error:  # its reader has them all
+        raise CheckpointError(f"{folder / WEIGHTS} is not a whole safetensors file ({error!r})") from error
     state = {n.removeprefix("module."): t for n, t in tensors.items() if n.startswith("module.")}
     fitted = {n.removeprefix("scaling."): t for n, t in tensors.items() if n.startswith("scaling.")}
     try:
         arrays = {n: _tensor_to_text(t) if n in _TEXT else t.numpy() for n, t in fitted.items()}
         return state, Scaling(**arrays, rules=Rules()) if arrays else None, description
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} lacks fitted scales ({error})") from error
 
 
@@ -125,11 +122,13 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
     try:
         setup, init = description["setup"], description["init"]
         n_motifs = int(description["n_motifs"])
+        _check_sizes(state, init, n_motifs)
+        _check_scaling(scaling, n_motifs, len(description["rules"]["extra"]))
         if mdata is not None:
             cls.setup_mudata(mdata, **setup)
             model = cls(mdata, **init)
         else:
-            model = cls(registry=_registry(cls.__name__, setup, n_motifs), **init)
+            model = cls(registry=registry_of(cls.__name__, setup, n_motifs), **init)
         take_record(model, description, scaling)
     except (InputError, CheckpointError):  # of the data, not of the file; or clear already
         raise
@@ -145,7 +144,7 @@ def restore(cls: type[GET], folder: Path, mdata: MuData | None) -> GET:
 
 def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None) -> None:
     """Give ``model`` all that was learnt but the weights; nothing is changed where a part is missing."""
-    holdout, motifs, width = description["holdout"], description["motifs"], description.get("region_width")
+    holdout, motifs, width = description["holdout"], description["motifs"], description["region_width"]
     rules = Rules.of(description["rules"])
     record = {
         "rules": rules,
@@ -153,10 +152,10 @@ def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None
         "holdout": None if holdout is None else HoldOut(**holdout),
         "motifs": None if motifs is None else np.array(motifs, dtype=object),
         "motif_scan": dict(description["motif_scan"]),
-        "annotation": dict(description.get("annotation", {})),  # this and the next three came after the first models
+        "annotation": dict(description["annotation"]),
         "region_width": None if width is None else float(width),
-        "finetuned": dict(description.get("finetuned", {})),
-        "best_epoch": description.get("best_epoch"),
+        "finetuned": dict(description["finetuned"]),
+        "best_epoch": description["best_epoch"],
         "is_trained_": bool(description["trained"]),
         "history_": {name: pd.DataFrame({name: values}) for name, values in description["history"].items()},
     }
@@ -166,11 +165,41 @@ def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None
         setattr(model, name, value)
 
 
-def _registry(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]:
+def registry_of(name: str, setup: dict[str, Any], n_motifs: int) -> dict[str, Any]:
     """What scvi-tools needs to know of a model without data."""
     fields = {"motifs": {"data_registry": {}, "state_registry": {}, "summary_stats": {"n_motifs": n_motifs}}}
     names = {"model_name": name, "setup_method_name": "setup_mudata", "setup_args": setup}
     return {**names, "field_registries": fields}
+
+
+def _check_sizes(state: dict[str, Tensor], init: dict[str, Any], n_motifs: int) -> None:
+    """Refuse sizes that are not those of the tensors, before a network of that size is built."""
+    n_layers = len({name.split(".")[2] for name in state if name.startswith("encoder.blocks.")})
+    width, n_features = state["region_embed.embed.weight"].shape
+    said, found = (init["width"], init["n_layers"]), (width, n_layers)
+    if said != found or not 0 <= n_motifs < n_features:
+        raise CheckpointError(
+            f"{DESCRIPTION} tells of width and layers {said} and {n_motifs} motifs, the tensors are of {found} and "
+            f"{n_features} features"
+        )
+
+
+def _check_scaling(scaling: Scaling | None, n_motifs: int, n_extra: int) -> None:
+    """Refuse fitted scales that do not fit each other."""
+    arrays = {} if scaling is None else scaling.arrays()
+    n_regions, n_genes = (arrays[name].size if arrays else 0 for name in _TEXT)
+    shapes = {"motif_m": (n_motifs,), "level": (2,), "deviation": (1,), "extra_e2": (n_extra, 2)}
+    shapes |= {
+        "region_p": (n_regions,),
+        "accessibility_p": (n_regions,),
+        "gene_g": (n_genes,),
+        "expression_g": (n_genes,),
+    }
+    wrong = [
+        n for n, a in arrays.items() if a.shape != shapes.get(n, (a.size,)) or (n not in _TEXT and a.dtype.kind != "f")
+    ]
+    if wrong:
+        raise CheckpointError(f"{WEIGHTS} holds fitted scales that do not fit each other or the motifs: {first(wrong)}")
 
 
 def load_state(module: torch.nn.Module, state: dict[str, Tensor]) -> None:
@@ -196,22 +225,6 @@ def check_shapes(state: dict[str, Tensor], own: dict[str, tuple[int, ...]]) -> N
 def digest(state: dict[str, Tensor]) -> str:
     """First 16 hex digits of the sha256 of the weights; names a model in results."""
     return hashlib.sha256(save({n: t.detach().cpu().contiguous() for n, t in state.items()})).hexdigest()[:16]
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    try:
-        description = json.loads((folder / DESCRIPTION).read_text())
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder / DESCRIPTION} cannot be read ({error.strerror}); is this a folder of GET.save?"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{folder / DESCRIPTION} is not JSON ({error}); copy it again") from error
-    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
-        raise CheckpointError(f"{folder / DESCRIPTION} does not describe a scget model")
-    if description["format"] > FORMAT:
-        raise CheckpointError(f"format {description['format']}, this scget reads up to {FORMAT}: upgrade scget")
-    return description
 
 
 def _text_to_tensor(names: np.ndarray) -> Tensor:

@@ -32,14 +32,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HoldOut:
-    """What training never saw, and what it did see: names of rows and chromosomes."""
+    """What training never saw, and what it did see: names of rows and chromosomes.
+
+    ``imported``: where weights come from whose file does not say what they saw, and what the user states of it
+    (``holdout_obs``, ``holdout_chroms``). None: all that was seen is on record.
+    """
 
     obs: list[str]
     chroms: list[str]
     seen_obs: list[str]
     seen_chroms: list[str]
+    imported: dict[str, Any] | None = None
 
-    def asdict(self) -> dict[str, list[str]]:
+    def asdict(self) -> dict[str, Any]:
         """Plain lists, for JSON and ``uns``."""
         return asdict(self)
 
@@ -73,7 +78,7 @@ def fit(
     table = model.table()
     _check_possible(table, supervised, (max_epochs, batch_size))
     row_k, region_p, holdout = split(table, holdout_obs, holdout_chroms, model.holdout)
-    watched_p = table.on_chroms(_names(validation_chroms=validation_chroms))
+    watched_p = table.on_chroms(names_of(validation_chroms=validation_chroms))
     if (watched_p & ~region_p).any():
         raise InputError(f"validation_chroms {first(validation_chroms)} are held out, so they cannot be looked at")
     options = Options.take(trainer_kwargs)
@@ -200,8 +205,8 @@ def split(
     is None, as far as these data have it, and nothing it saw may be held out now.
     """
     taken_over = before or HoldOut([], [], [], [])
-    obs = _names(holdout_obs=_those_in(table.rows, taken_over.obs) if obs is None else obs)
-    chroms = _names(holdout_chroms=_those_in(table.chroms, taken_over.chroms) if chroms is None else chroms)
+    obs = names_of(holdout_obs=_those_in(table.rows, taken_over.obs) if obs is None else obs)
+    chroms = names_of(holdout_chroms=_those_in(table.chroms, taken_over.chroms) if chroms is None else chroms)
     held_k = table.row_positions(obs)
     row_k = np.setdiff1d(np.arange(len(table.rows)), held_k)
     row_k = row_k[np.argsort(table.rows[row_k].astype(str))]  # so that the order of rows does not matter
@@ -230,14 +235,14 @@ def merge(before: HoldOut | None, now: HoldOut) -> HoldOut:
     seen_chroms = sorted({*before.seen_chroms, *now.seen_chroms})
     held_obs = [n for n in dict.fromkeys([*before.obs, *now.obs]) if n not in seen_obs]
     held_chroms = [n for n in dict.fromkeys([*before.chroms, *now.chroms]) if n not in seen_chroms]
-    return HoldOut(held_obs, held_chroms, seen_obs, seen_chroms)
+    return HoldOut(held_obs, held_chroms, seen_obs, seen_chroms, before.imported)
 
 
 def _those_in(known: np.ndarray, names: list[str]) -> list[str]:
     return [n for n in names if n in set(map(str, known))]
 
 
-def _names(**argument: Sequence[str]) -> list[str]:
+def names_of(**argument: Sequence[str]) -> list[str]:
     """The one argument as a list; a bare text would be read letter by letter."""
     ((name, value),) = argument.items()
     if isinstance(value, str):
