@@ -128,7 +128,7 @@ def test_a_wrong_description_is_refused(copied, content, message):
 
 
 @pytest.mark.parametrize(
-    "key", ["init", "setup", "motifs", "n_motifs", "trained", "holdout", "history", "rules", "finetuned"]
+    "key", ["init", "setup", "motifs", "n_motifs", "trained", "holdout", "history", "rules", "finetuned", "best_epoch"]
 )
 def test_a_description_that_lacks_something_is_refused(copied, key):
     description = json.loads((copied / "model.json").read_text())

@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load, save
 
 from scget._errors import CheckpointError, InputError
 from scget.model import GET, _get
@@ -206,6 +207,16 @@ def test_absurd_sizes_are_refused_before_anything_is_built(files, tmp_path, monk
         description |= {"motifs": None, "trained": False}
         with pytest.raises(CheckpointError, match="and 1000000000 motifs, the tensors are of .* 7 features"):
             GET.load(put(tmp_path / "model", resealed(files, description)))
+
+
+@pytest.mark.parametrize("name", ["motif_m", "expression_g", "accessibility_p", "level", "deviation", "extra_e2"])
+def test_scales_that_do_not_fit_are_refused(files, tmp_path, name):
+    tensors = load(files[WEIGHTS])
+    whole = tensors[f"scaling.{name}"]
+    for wrong in (whole.new_ones(len(whole) + 1, *whole.shape[1:]), whole.long()):
+        weights = save(tensors | {f"scaling.{name}": wrong})
+        with pytest.raises(CheckpointError, match=f"do not fit each other or the motifs: '{name}'"):
+            GET.load(put(tmp_path / "model", resealed(files, json.loads(files[DESCRIPTION]), weights)))
 
 
 @pytest.mark.parametrize("depth", [900, 100_000])

@@ -219,6 +219,19 @@ def test_names_cannot_become_markup():
     assert _text("CD4 T-cell (chr1:100-200)") == "CD4 T-cell (chr1:100-200)"
 
 
+def test_imported_weights_are_not_said_to_hold_anything_out(trained, server, monkeypatch):
+    from dataclasses import replace
+
+    source = {"file": "best.pth", "licence": "not stated", "holdout_obs": ["Mono"]}
+    held = replace(trained.holdout, obs=[], chroms=[], seen_obs=[], seen_chroms=[], imported=source)
+    monkeypatch.setattr(trained, "holdout", held)
+    told = rows_of(card_of(trained, server).text)
+    assert "rows" not in told and told["rows trained on"] == ["not recorded"]
+    assert told["before"][0].startswith("what the imported weights were trained on is not on record")
+    assert told["imported weights: file"] == ["best.pth"] and told["imported weights: licence"] == ["not stated"]
+    assert told[r"imported weights: holdout\_obs"] == [r"\['Mono'\]"]
+
+
 def test_thousands_of_rows_are_counted_and_not_all_named(trained, server, monkeypatch):
     from dataclasses import replace
 

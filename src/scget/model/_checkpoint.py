@@ -158,7 +158,7 @@ def take_record(model: GET, description: dict[str, Any], scaling: Scaling | None
         "annotation": dict(description["annotation"]),
         "region_width": None if width is None else float(width),
         "finetuned": dict(description["finetuned"]),
-        "best_epoch": description.get("best_epoch"),
+        "best_epoch": description["best_epoch"],
         "is_trained_": bool(description["trained"]),
         "history_": {name: pd.DataFrame({name: values}) for name, values in description["history"].items()},
     }

@@ -28,6 +28,7 @@ _LIKE: dict[str, Any] = {  # what an entry must be; of a list, what each must be
     "trained": bool,
     "holdout": (dict, NoneType),
     "finetuned": {},
+    "best_epoch": (int, NoneType),
     "history": {},
     "weights_sha256": str,
 }

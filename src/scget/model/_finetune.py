@@ -91,8 +91,7 @@ def finetune(
         _lora.thaw(net)
     self.finetuned = {"how": how, "kept": guard.kept, "start": guard.start, "end": guard.end}
     if guard.kept == "start":
-        self.is_trained_ = was_trained  # a head that never learnt predicts nothing
-        self.best_epoch = None
+        self.is_trained_, self.best_epoch = was_trained, None  # a head that never learnt predicts nothing
         warn(
             f"fine-tuning did not help: validation loss {guard.start:.4g} before, {guard.end:.4g} after; the weights from "
             "before are kept. Try a lower plan_kwargs={'lr': ...} or fewer epochs."

@@ -15,7 +15,7 @@ from scvi.model.base import BaseModelClass
 from scget.data import Closed, RegionTable, Rules, default_modalities, setup_manager
 from scget.module import ExpressionNet, _lora
 
-from . import _checkpoint, _finetune, _hub, _import, _train
+from . import _checkpoint, _finetune, _folds, _hub, _import, _train
 from ._accessibility import predict_regions
 from ._fit import seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
@@ -165,6 +165,7 @@ class GET(BaseModelClass):
     load_adapters = _finetune.load_adapters
     push_to_hub = _hub.push_to_hub
     from_pretrained = classmethod(_hub.from_pretrained)
+    train_folds = classmethod(_folds.train_folds)
 
     def predict(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
@@ -192,7 +193,11 @@ class GET(BaseModelClass):
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64
     ) -> tuple[RegionTable, SlotPrediction]:
         """As :meth:`predict`, per promoter slot (region and strand) beside per gene, with the table that names them."""
-        return predict_all(self, self.table(mdata), rows, batch_size)
+        table = self.table(mdata)
+        return table, self._predict_table(table, rows, batch_size)
+
+    def _predict_table(self, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> SlotPrediction:
+        return predict_all(self, table, rows, batch_size)
 
     def predict_accessibility(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64

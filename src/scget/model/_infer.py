@@ -75,14 +75,12 @@ def prepare(
     return source, prediction_windows(tokens, model.window, table.is_promoter_p if expression else every_p)
 
 
-def predict_all(
-    model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int
-) -> tuple[RegionTable, SlotPrediction]:
-    """Predictions at promoter slots and genes, beside the table that names them."""
+def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> SlotPrediction:
+    """Predictions at promoter slots and genes."""
     source, windows = prepare(model, table, rows, batch_size)
     shape_kq = (len(table.rows), len(table.promoters.region_q))
     out_kqo = predict_slots(model.module, source, windows, shape_kq, batch_size)
-    return table, to_expression(out_kqo, table, model.scaling)
+    return to_expression(out_kqo, table, model.scaling)
 
 
 @torch.inference_mode()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from scget._errors import InputError
 from scget.module import MaskedNet
-from scget.train import ExpressionPlan, MaskedPlan, Watch
+from scget.train import ExpressionPlan, Mask, MaskedPlan, MaskTarget, Watch
 
 from ._fit import fit, seeded
 
@@ -17,24 +17,56 @@ if TYPE_CHECKING:
     from ._get import GET
 
 
-def pretrain(self: GET, max_epochs: int = 50, *, mask_ratio: float = 0.5, **kwargs: Any) -> None:
-    """Learn to fill in hidden regions; needs no RNA.
+def pretrain(
+    self: GET,
+    max_epochs: int = 50,
+    *,
+    mask_ratio: float = 0.5,
+    mask: Mask = "bernoulli",
+    target: MaskTarget = "raw",
+    **kwargs: Any,
+) -> None:
+    """Learn to fill in hidden regions; needs no RNA. :meth:`train` goes on from what is learnt.
 
     Parameters
     ----------
     max_epochs
         Passes over the training windows.
     mask_ratio
-        Share of regions hidden.
+        Share of regions hidden: all features of such a region are replaced by a learned token.
+    mask
+        ``"bernoulli"`` hides each region by itself, ``"exact"`` the share ``mask_ratio`` of every window, rounded
+        down but at least one. Masks are drawn anew at each step, and are the same at each validation.
+    target
+        What is filled in: features as the network reads them (``"raw"``), or less their mean over the window and
+        divided by their standard deviation there (``"standardised"``), so that no feature weighs more by its spread.
     **kwargs
         As for :meth:`train`; give the same ``holdout_obs`` and ``holdout_chroms``, so that nothing held out is
         seen here either.
+
+    Raises
+    ------
+    InputError
+        As :meth:`train`, and if ``mask_ratio``, ``mask`` or ``target`` is none of these.
+
+    Examples
+    --------
+    >>> scget.model.GET.setup_mudata(pb)
+    >>> model = scget.model.GET(pb, width=16, n_layers=1, n_heads=2, window=32)
+    >>> model.pretrain(1, mask="exact", target="standardised", holdout_obs=["Mono"], enable_progress_bar=False)
+    >>> model.train(1, enable_progress_bar=False)  # "Mono" stays held out
+    >>> model.holdout.obs
+    ['Mono']
     """
     if not 0 < mask_ratio < 1:
         raise InputError(f"mask_ratio={mask_ratio}; a share between 0 and 1 is needed")
+    for name, value, known in (("mask", mask, get_args(Mask)), ("target", target, get_args(MaskTarget))):
+        if value not in known:
+            raise InputError(f"{name}={value!r}; one of {', '.join(map(repr, known))} is needed")
     with seeded(self.seed):
         net = MaskedNet(self.module)
-    fit(self, partial(MaskedPlan, net, mask_ratio=mask_ratio), max_epochs, supervised=False, **kwargs)
+    plan = partial(MaskedPlan, net, mask_ratio=mask_ratio, mask=mask, target=target)
+    fit(self, plan, max_epochs, supervised=False, **kwargs)
     self.is_trained_ = False  # it cannot predict expression yet
 
 

@@ -16,12 +16,12 @@ from ._record import modality, writable, write_record
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scget.model import GET
+    from scget.model import GET, Ensemble
 
 
 def attribute(
     mdata: MuData,
-    model: GET,
+    model: GET | Ensemble,
     *,
     genes: Sequence[str] | None = None,
     rows: Sequence[str] | None = None,
@@ -39,7 +39,7 @@ def attribute(
     mdata
         Rows x (regions, genes); after ``tl.predict`` where it held ATAC alone.
     model
-        Trained or loaded.
+        Trained or loaded; or an ensemble, whose members' attributions are averaged.
     genes, rows
         Names. None: all genes with a promoter region, all rows.
     key_added

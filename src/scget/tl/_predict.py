@@ -15,11 +15,11 @@ from ._record import UNIT, modality, writable, write_record
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scget.model import GET
+    from scget.model import GET, Ensemble
 
 
 def predict(
-    mdata: MuData, model: GET, *, key_added: str = "get", batch_size: int = 64, copy: bool = False
+    mdata: MuData, model: GET | Ensemble, *, key_added: str = "get", batch_size: int = 64, copy: bool = False
 ) -> MuData | None:
     """Predict expression and write it into a MuData.
 
@@ -28,7 +28,7 @@ def predict(
     mdata
         Rows x (regions, genes), or ATAC alone: then the ``rna`` modality is made.
     model
-        Trained or loaded.
+        Trained or loaded; or an ensemble of :meth:`scget.model.GET.train_folds`.
     key_added
         First part of the names written.
     batch_size
@@ -40,7 +40,8 @@ def predict(
     -------
     None, or the copy. Written: ``rna.layers["get"]`` (rows x genes, log10(CPM + 1); NaN for a gene without a promoter
     region) and the same as a table in ``rna.obsm["get_expression"]``; ``atac.layers["get_plus"]``, ``["get_minus"]``
-    (rows x regions, per strand; NaN where no gene starts); ``mdata.uns["get"]``.
+    (rows x regions, per strand; NaN where no gene starts); ``mdata.uns["get"]``. Of an ensemble also
+    ``rna.layers["get_std"]``: calibrated standard deviation of the error, rows x genes.
 
     Examples
     --------
@@ -60,6 +61,10 @@ def predict(
     rna = mdata[rna_name]
     expression = expression.reindex(index=rna.obs_names, columns=rna.var_names)
     rna.layers[slots.expression] = expression.to_numpy()
+    rna.layers.pop(slots.uncertainty, None)  # of another model
+    if hasattr(prediction, "std_kg"):
+        std = pd.DataFrame(prediction.std_kg, index=table.rows, columns=table.genes).astype(np.float32)
+        rna.layers[slots.uncertainty] = std.reindex(index=rna.obs_names, columns=rna.var_names).to_numpy()
     rna.obsm[slots.expression_table] = without_slashes(expression)
     rna.uns[slots.record] = {**rna.uns.get(slots.record, {}), "unit": UNIT}
     for strand, layer in enumerate(slots.strand_layers):

@@ -15,13 +15,14 @@ from scget.pp._checks import check_writable
 if TYPE_CHECKING:
     from mudata import MuData
 
-    from scget.model import GET
+    from scget.model import GET, Ensemble
 
 UNIT = "log10(CPM + 1)"
 
 
-def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any]:
+def write_record(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> dict[str, Any]:
     """Note version, weights, window, hold-outs, motif set and genome in ``mdata.uns``; other entries stay."""
+    from scget.model import Ensemble
     from scget.model._checkpoint import digest
     from scget.module._lora import merged_state
 
@@ -30,10 +31,11 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
     record = mdata.uns.setdefault(slots.record, {})
     record["scget_version"] = scget_version()
     record["unit"] = UNIT
-    name = digest(merged_state(model.module))
+    name = model.digest() if isinstance(model, Ensemble) else digest(merged_state(model.module))
     if record.get("model", name) != name:
         record.pop("links", None)  # of another model
     record["model"] = name
+    record["members"] = len(model.members) if isinstance(model, Ensemble) else 1
     record["window"] = model.window
     record["motifs_sha256"] = hashlib.sha256("\n".join(map(str, model.motifs)).encode()).hexdigest()
     record["genome"] = str(scan.get("genome", "not recorded"))
@@ -46,12 +48,12 @@ def write_record(mdata: MuData, model: GET, slots: _keys.Slots) -> dict[str, Any
     return record
 
 
-def modality(model: GET, argument: str) -> str:
+def modality(model: GET | Ensemble, argument: str) -> str:
     """Name of the modality that the model reads as ``argument`` (``atac_layer`` or ``rna_layer``)."""
     return model.registry["setup_args"]["modalities"][argument]
 
 
-def writable(mdata: MuData, model: GET, slots: _keys.Slots, copy: bool) -> MuData:
+def writable(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots, copy: bool) -> MuData:
     """The MuData to write into; :class:`InputError` for a view, or a key whose slots hold something else."""
     setup = model.registry["setup_args"]
     check_free(mdata, slots, (setup["atac_layer"], setup["rna_layer"]))

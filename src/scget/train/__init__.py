@@ -3,13 +3,16 @@
 from ._best import RestoreBest
 from ._compile import compiled
 from ._guard import KeepBetter
+from ._masked import Mask, MaskedPlan, MaskTarget
 from ._options import Options, Watch, check_device
-from ._plan import ExpressionPlan, MaskedPlan
+from ._plan import ExpressionPlan
 from ._resume import Resume, find
 
 __all__ = [
     "ExpressionPlan",
     "KeepBetter",
+    "Mask",
+    "MaskTarget",
     "MaskedPlan",
     "Options",
     "RestoreBest",

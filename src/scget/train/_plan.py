@@ -15,8 +15,6 @@ from scget._errors import InputError, TrainingError, first
 from scget.data import Batch, TokenSource
 from scget.module import (
     ExpressionNet,
-    MaskedNet,
-    masked_region_loss,
     negative_binomial_loss,
     poisson_loss,
     squared_loss,
@@ -218,29 +216,3 @@ class ExpressionPlan(_Plan):
 def _shown(batch: Batch) -> Tensor:
     """True for regions, False where a window is padded."""
     return torch.ones_like(batch.center_br, dtype=torch.bool) if batch.pad_br is None else ~batch.pad_br
-
-
-class MaskedPlan(_Plan):
-    """Features of hidden regions.
-
-    Parameters
-    ----------
-    mask_ratio
-        Share of regions hidden, drawn independently per region.
-    """
-
-    module: MaskedNet
-
-    def __init__(self, module: MaskedNet, source: TokenSource, *, mask_ratio: float = 0.5, **kwargs: Any) -> None:
-        super().__init__(module, source, **kwargs)
-        self.mask_ratio = mask_ratio
-        unused = [f"module.trunk.{name}" for name, _ in module.trunk.named_parameters() if name.startswith("head_")]
-        self._ddp_params_and_buffers_to_ignore += unused
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Mean squared error over the hidden regions."""
-        mask_br = torch.rand(batch.center_br.shape, device=batch.center_br.device) < self.mask_ratio
-        if batch.pad_br is not None:
-            mask_br &= ~batch.pad_br
-        predicted = self.module(batch.tokens_brf, mask_br, batch.center_br, batch.pad_br)
-        return masked_region_loss(predicted, batch.tokens_brf, mask_br)
