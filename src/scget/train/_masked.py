@@ -44,8 +44,6 @@ class MaskedPlan(_Plan):
     ) -> None:
         super().__init__(module, source, **kwargs)
         self.mask_ratio, self.mask, self.target = mask_ratio, mask, target
-        heads = [name for name, _ in module.trunk.named_parameters() if name.startswith("head_")]
-        self._ddp_params_and_buffers_to_ignore += [f"module.trunk.{name}" for name in heads]
 
     def loss(self, batch: Batch) -> Tensor:
         """Mean squared error over the hidden regions; masks are drawn anew in training and fixed otherwise."""

@@ -59,8 +59,6 @@ class _Plan(lightning.LightningModule):
         self.module, self.source = module, source
         self.lr, self.weight_decay, self.warmup, self.layer_decay = lr, weight_decay, warmup, layer_decay
         self.train_mean, self.validation_mean = EpochMean(), EpochMean()
-        # what PyTorch's DDP need not copy between processes: data, and what learns nothing here
-        self._ddp_params_and_buffers_to_ignore = [f"source.{name}" for name, _ in source.named_buffers()]
         self.betas = betas
         self._terms: Tensor | float = 0.0  # of the batches since the last step
 
@@ -71,6 +69,11 @@ class _Plan(lightning.LightningModule):
     def terms(self, batch: Batch) -> Tensor:
         """How many numbers :meth:`loss` is the mean of: batches count by it where several make one step."""
         return torch.tensor(batch.center_br.numel()) if batch.pad_br is None else (~batch.pad_br).sum()
+
+    def setup(self, stage: str) -> None:
+        """Name to PyTorch's DDP what it shall not copy between processes: data, and heads idle in pretraining."""
+        heads = [name for name, _ in self.named_parameters() if name.startswith("module.trunk.head_")]
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.source.named_buffers("source")] + heads
 
     def on_fit_start(self) -> None:
         """Undo the eval mode in which scvi-tools leaves a trained model, or drop path would stay off."""
