@@ -76,6 +76,10 @@ def from_checkpoint(
     accelerator
         As for :meth:`load`.
 
+    Returns
+    -------
+    The model, on no data if ``mdata`` is None.
+
     Raises
     ------
     CheckpointError
