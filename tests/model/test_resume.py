@@ -304,6 +304,8 @@ def test_arguments_are_checked(toy, tmp_path):
         go(fresh(toy), ckpt_every=3)
     with pytest.raises(InputError, match="at least 1"):
         go(fresh(toy), ckpt_every=0, ckpt_dir=tmp_path)
+    with pytest.raises(InputError, match="whole weights"):
+        go(fresh(toy), ckpt_every=1, ckpt_dir=tmp_path, strategy="fsdp")
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="is a file"):
         go(fresh(toy), ckpt_every=1, ckpt_dir=tmp_path / "file")

@@ -79,7 +79,7 @@ def fit(
         raise InputError("LoRA adapters are on this network: merge_lora() first, or go on with finetune(how='lora')")
     call = {name: value for name, value in locals().items() if name not in ("model", "make_plan")}
     call["trainer_kwargs"] = dict(trainer_kwargs)
-    _run.check_checkpoints(ckpt_every, ckpt_dir)
+    _run.check_checkpoints(ckpt_every, ckpt_dir, trainer_kwargs.get("strategy", "auto"))
     supervised = supervised and model.config.task != "accessibility"
     table = model.table()
     _check_possible(table, supervised, (max_epochs, batch_size))

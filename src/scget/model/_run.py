@@ -81,12 +81,14 @@ def _say_once(text: str) -> None:
     rank_zero_info(text)
 
 
-def check_checkpoints(ckpt_every: Any, ckpt_dir: Any) -> None:
-    """Refuse one without the other, and a number of steps below 1."""
+def check_checkpoints(ckpt_every: Any, ckpt_dir: Any, strategy: Any = "auto") -> None:
+    """Refuse one without the other, a number of steps below 1, and strategies that split the weights."""
     if (ckpt_every is None) != (ckpt_dir is None):
         raise InputError("ckpt_every=steps and ckpt_dir='folder' go together; give both, or neither")
     if ckpt_every is not None and (not isinstance(ckpt_every, int) or ckpt_every < 1):
         raise InputError(f"ckpt_every={ckpt_every!r}; a number of optimiser steps, at least 1, is needed")
+    if ckpt_every is not None and str(strategy).startswith(("fsdp", "deepspeed")):
+        raise InputError(f"ckpt_every keeps whole weights, which strategy={strategy!r} splits; use 'ddp'")
 
 
 def run(
