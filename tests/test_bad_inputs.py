@@ -24,7 +24,7 @@ from scipy import sparse
 import scget
 from scget._errors import CheckpointError, GenomeError, InputError, ScgetWarning, TrainingError
 from scget.model import GET
-from scget.model._description import sealed
+from scget.model._files import sealed
 from scget.pp import _checks
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -441,7 +441,7 @@ CASES = [
     (49, "not trained", same, lambda k, m: new_model(k.toy).predict(), RuntimeError, r"train\(\) or load\(\) first"),
     (50, "empty", same, file("weights.safetensors", b""), CheckpointError, "sha256 of .*weights.safetensors differs"),
     (50, "HTML", same, file("model.json", b"<html>404</html>"), CheckpointError, "model.json is not JSON"),
-    (50, "no model", same, lambda k, m: GET.load(k.folder), CheckpointError, "model.json cannot be read .*is this a folder of GET.save"),
+    (50, "no model", same, lambda k, m: GET.load(k.folder), CheckpointError, "model.json cannot be read .*is this a folder that save"),
     (51, "pickle", same, pickled, CheckpointError, "not a whole safetensors file"),
     (52, "weights changed", same, flipped, CheckpointError, "sha256 of .* differs from model.json"),
     (53, "other motifs", same, lambda k, m: load(k, fewer_motifs(k.toy)), CheckpointError, "trained with 5 motifs, the data have 4: missing 'E'"),

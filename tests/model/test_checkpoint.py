@@ -16,7 +16,7 @@ from scipy.sparse import hstack, vstack
 
 from scget._errors import CheckpointError, InputError, ScgetWarning
 from scget.model import GET
-from scget.model._description import sealed
+from scget.model._files import sealed
 
 
 @pytest.fixture
@@ -84,12 +84,12 @@ def test_only_a_saved_model_is_ever_replaced(tmp_path, trained, monkeypatch):
 
 
 def test_a_save_that_is_killed_leaves_the_old_model(copied, trained, monkeypatch):
-    import scget.model._checkpoint as checkpoint
+    import scget.model._files as files
 
     def killed(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoint.os, "fsync", killed)
+    monkeypatch.setattr(files.os, "fsync", killed)
     with pytest.raises(OSError, match="disk full"):
         trained.save(copied, overwrite=True)
     assert [p.name for p in copied.parent.iterdir()] == ["copy"] and GET.load(copied).is_trained

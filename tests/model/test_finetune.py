@@ -15,7 +15,7 @@ from scipy.sparse import csr_matrix
 
 from scget._errors import CheckpointError, InputError, ScgetWarning, TrainingError
 from scget.model import GET
-from scget.model._description import sealed
+from scget.model._files import sealed
 from scget.module import _lora
 from scget.train._plan import depth_from_top
 

@@ -16,6 +16,7 @@ import scget
 from scget._errors import CheckpointError, InputError
 from scget.model import GET, Ensemble, _ensemble
 from scget.model._calibration import fit_calibration
+from scget.model._files import sealed
 from scget.model._fit import HoldOut
 from scget.model._folds import deal
 from scget.model._infer import SlotPrediction
@@ -328,10 +329,10 @@ def test_saved_and_loaded(ensemble, tmp_path, six):
     ("change", "message"),
     [
         (lambda d: d.pop("folds"), "not as save"),
-        (lambda d: d.update(format=99), "format 99, this scget reads up to 1"),
-        (lambda d: d.update(format="x"), "does not describe an ensemble"),
+        (lambda d: d.update(format=99), "of format 99, this scget reads 1: upgrade"),
+        (lambda d: d.update(format="x"), "does not describe a scget ensemble"),
         (lambda d: d["members"].reverse(), "member_0 is not the member"),
-        (lambda d: d["members"].append("x"), "member_4 cannot be read"),
+        (lambda d: d["members"].append("x"), "member_4.model.json cannot be read"),
         (lambda d: d.update(members=[]), "0 members"),
         (lambda d: d.update(members=None), "unfinished: run train_folds"),
         (lambda d: d["calibration"]["new_genes"].update(floor=float("nan")), "not as save"),
@@ -341,8 +342,21 @@ def test_damaged_description(ensemble, tmp_path, change, message):
     ensemble.save(tmp_path / "e")
     description = json.loads((tmp_path / "e" / "ensemble.json").read_text())
     change(description)
-    (tmp_path / "e" / "ensemble.json").write_text(json.dumps(description))
+    (tmp_path / "e" / "ensemble.json").write_text(json.dumps(sealed(description)))
     with pytest.raises(CheckpointError, match=message):
+        Ensemble.load(tmp_path / "e")
+
+
+def test_an_edited_description_is_refused(ensemble, tmp_path):
+    """A calibration changed by hand would give other numbers."""
+    ensemble.save(tmp_path / "e")
+    path = tmp_path / "e" / "ensemble.json"
+    description = json.loads(path.read_text())
+    path.write_text(json.dumps(dict(reversed(description.items()))))
+    pd.testing.assert_frame_equal(Ensemble.load(tmp_path / "e").predict(ensemble.members[0].adata), ensemble.predict())
+    description["calibration"]["new_genes"]["scale"] *= 2
+    path.write_text(json.dumps(description))
+    with pytest.raises(CheckpointError, match="sha256 of .*ensemble.json is not the one it names"):
         Ensemble.load(tmp_path / "e")
 
 

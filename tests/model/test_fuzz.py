@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 
 from scget._errors import CheckpointError, InputError
 from scget.model import GET, _get
-from scget.model._description import sealed
+from scget.model._files import sealed
 
 WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
 FOREIGN = [
@@ -104,7 +104,9 @@ def files(saved):
 @pytest.fixture
 def other(trained, tmp_path):
     """Files of another model of the same sizes."""
-    model = GET(trained.adata, width=16, n_layers=1, n_heads=2, window=16, seed=1)
+    mdata = trained.adata.copy()
+    GET.setup_mudata(mdata)
+    model = GET(mdata, width=16, n_layers=1, n_heads=2, window=16, seed=1)
     model.pretrain(1, accelerator="cpu", enable_progress_bar=False)
     model.save(tmp_path / "other")
     return {name: (tmp_path / "other" / name).read_bytes() for name in (WEIGHTS, DESCRIPTION)}
@@ -230,7 +232,7 @@ def test_deep_nesting_is_refused(files, tmp_path, depth):
 def test_a_folder_or_nothing_in_place_of_a_file(files, tmp_path, name):
     folder = put(tmp_path / "model", files)
     (folder / name).unlink()
-    with pytest.raises(CheckpointError, match=rf"{name} cannot be read \(No such file.*is this a folder of GET.save"):
+    with pytest.raises(CheckpointError, match=rf"{name} cannot be read \(No such file.*is this a folder that save"):
         GET.load(folder)
     (folder / name).mkdir()
     with pytest.raises(CheckpointError, match=rf"{name} cannot be read"):
@@ -241,5 +243,5 @@ def test_a_file_in_place_of_the_folder(tmp_path):
     import torch
 
     torch.save({"state_dict": {"weight": torch.ones(3)}}, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match="cannot be read .Not a directory.*is this a folder of GET.save"):
+    with pytest.raises(CheckpointError, match="cannot be read .Not a directory.*is this a folder that save"):
         GET.load(tmp_path / "model.pt")

@@ -305,7 +305,7 @@ def test_data_can_be_exchanged(trained, toy, tmp_path):
     assert model.adata_manager.registry["setup_method_name"] == "setup_mudata"
     model.save(tmp_path / "b")
     pd.testing.assert_frame_equal(GET.load(tmp_path / "b", mdata=other).predict(), model.predict())
-    model.deregister_manager()
+    model.deregister_manager(toy)
 
 
 def test_validation_loss_is_that_of_genes_never_trained_on(toy):

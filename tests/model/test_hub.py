@@ -113,7 +113,7 @@ def test_what_is_fetched_is_checked_as_any_file(trained, toy, server):
         GET.from_pretrained("lab/blood", toy)
     (server.root / "other" / "bert").mkdir(parents=True)
     shutil.rmtree(server.cache)
-    with pytest.raises(CheckpointError, match="model.json cannot be read .*is this a folder of GET.save"):
+    with pytest.raises(CheckpointError, match="model.json cannot be read .*is this a folder that save"):
         GET.from_pretrained("other/bert")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +21,8 @@ from scget._version import scget_version
 from scget.data import Rules, Scaling
 from scget.module import rank
 
-from ._description import DESCRIPTION, FORMAT, content_of, read_description, sealed
+from ._description import DESCRIPTION, FORMAT, read_description
+from ._files import content_of, replacing, sealed, write_synced
 from ._fit import HoldOut
 from ._setup import unlike_motifs
 
@@ -39,37 +38,18 @@ _TEXT = ("region_p", "gene_g")  # fields of Scaling that hold names
 def write(
     folder: Path, state: dict[str, Tensor], scaling: Scaling | None, description: dict[str, Any], *, overwrite: bool
 ) -> None:
-    """Write beside ``folder`` and rename, so that a killed save leaves the old model or none; of several processes, one."""
+    """Write the two files, whole or not at all; of several processes, one does."""
     if rank():
         return
-    folder = Path(os.path.realpath(folder))
-    if folder.exists() and not overwrite:
-        raise FileExistsError(f"{folder} exists; pass overwrite=True to replace it")
     foreign = [p.name for p in folder.iterdir() if p.name not in (WEIGHTS, DESCRIPTION)] if folder.is_dir() else []
-    if folder.is_file() or foreign:
-        raise FileExistsError(
-            f"{folder} is not a saved model (it holds {first(foreign) or 'a file'}); choose another folder"
-        )
     tensors = {f"module.{name}": t.detach().cpu().contiguous() for name, t in state.items()}
     for name, array in ({} if scaling is None else scaling.arrays()).items():
         tensors[f"scaling.{name}"] = _text_to_tensor(array) if name in _TEXT else torch.from_numpy(np.array(array))
     weights = save(tensors)
     description = sealed({"format": FORMAT, **description, "weights_sha256": hashlib.sha256(weights).hexdigest()})
-    fresh = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    fresh.mkdir(parents=True)
-    try:
-        for name, content in ((WEIGHTS, weights), (DESCRIPTION, json.dumps(description, indent=1).encode())):
-            with open(fresh / name, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        old = folder.with_name(f"{folder.name}.old-{os.getpid()}")
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+    with replacing(folder, foreign, "model", overwrite=overwrite) as fresh:
+        write_synced(fresh / WEIGHTS, weights)
+        write_synced(fresh / DESCRIPTION, json.dumps(description, indent=1).encode())
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], Scaling | None, dict[str, Any]]:

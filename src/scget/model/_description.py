@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from scget._errors import CheckpointError
 from scget.data import Rules
+
+from ._files import read_sealed
 
 FORMAT = 2
 DESCRIPTION = "model.json"
@@ -35,43 +35,15 @@ _LIKE: dict[str, Any] = {  # what an entry must be; of a list, what each must be
 _HOLDOUT = {"obs": _NAMES, "chroms": _NAMES, "seen_obs": _NAMES, "seen_chroms": _NAMES}
 
 
-def sealed(description: dict[str, Any]) -> dict[str, Any]:
-    """Add ``sha256``, of everything else as JSON with sorted keys: white space and order do not count, values do."""
-    rest = json.loads(json.dumps({key: value for key, value in description.items() if key != "sha256"}))
-    return rest | {"sha256": hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()}
-
-
-def content_of(path: Path) -> bytes:
-    """The bytes of a file of a saved model."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error.strerror}); is this a folder of GET.save, whole?"
-        ) from error
-
-
 def read_description(folder: Path) -> dict[str, Any]:
     """The checked content of ``model.json``; :class:`CheckpointError` for anything that GET.save does not write."""
-    path = folder / DESCRIPTION
-    content = content_of(path)
-    try:
-        description = json.loads(content)
-        as_sealed = sealed(description) if isinstance(description, dict) else {}
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error}); copy it again") from error
-    found = as_sealed.get("format")
-    if not isinstance(found, int):
-        raise CheckpointError(f"{path} does not describe a scget model")
-    if found != FORMAT:
-        todo = "upgrade scget" if found > FORMAT else "train and save the model anew"
-        raise CheckpointError(f"{path} is of format {found}, this scget reads {FORMAT}: {todo}")
-    if as_sealed["sha256"] != description.get("sha256"):
-        raise CheckpointError(f"sha256 of {path} is not the one it names: damaged or changed, copy it again")
-    wrong = _unlike(as_sealed, _LIKE) or _wrong_record(as_sealed)
+    description = read_sealed(folder / DESCRIPTION, "model", FORMAT)
+    wrong = _unlike(description, _LIKE) or _wrong_record(description)
     if wrong:
-        raise CheckpointError(f"{path} is not as save() writes it: {wrong} is missing or of another kind")
-    return as_sealed
+        raise CheckpointError(
+            f"{folder / DESCRIPTION} is not as save() writes it: {wrong} is missing or of another kind"
+        )
+    return description
 
 
 def _unlike(value: Any, like: Any, name: str = "") -> str:

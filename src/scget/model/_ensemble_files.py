@@ -6,16 +6,16 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scget._errors import CheckpointError, first
+from scget._errors import CheckpointError
 from scget._version import scget_version
 
 from . import _checkpoint
 from ._calibration import Calibration
+from ._files import content_of, read_sealed, replacing, sealed, write_synced
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -33,27 +33,11 @@ def member_folder(folder: Path, i: int) -> Path:
 
 
 def write(ensemble: Ensemble, folder: Path, *, overwrite: bool) -> None:
-    """Write beside ``folder`` and rename, so that a killed save leaves the old ensemble or none."""
-    folder = Path(os.path.realpath(folder))
-    if folder.exists() and not overwrite:
-        raise FileExistsError(f"{folder} exists; pass overwrite=True to replace it")
-    foreign = not_of_an_ensemble(folder)
-    if folder.is_file() or foreign:
-        raise FileExistsError(
-            f"{folder} is not a saved ensemble (it holds {first(foreign) or 'a file'}); choose another folder"
-        )
-    fresh, old = (folder.with_name(f"{folder.name}.{what}-{os.getpid()}") for what in ("tmp", "old"))
-    fresh.mkdir(parents=True)
-    try:
+    """Write a folder per member and the JSON, whole or not at all."""
+    with replacing(folder, not_of_an_ensemble(folder), "ensemble", overwrite=overwrite) as fresh:
         for i, member in enumerate(ensemble.members):
             member.save(member_folder(fresh, i))
         write_description(fresh, describe(ensemble, fresh))
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def read(
@@ -98,36 +82,19 @@ def describe(ensemble: Ensemble, folder: Path, run: dict[str, Any] | None = None
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Replace the JSON, whole or not at all."""
     fresh = folder / f"{DESCRIPTION}.tmp-{os.getpid()}"
-    with open(fresh, "w") as file:
-        json.dump({"format": FORMAT, "scget": scget_version(), **description}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
+    content = sealed({"format": FORMAT, "scget": scget_version(), **description})
+    write_synced(fresh, json.dumps(content, indent=1).encode())
     fresh.replace(folder / DESCRIPTION)
 
 
 def read_description(folder: Path) -> dict[str, Any]:
     """The JSON, checked to be of an ensemble."""
-    try:
-        description = json.loads((folder / DESCRIPTION).read_text("utf-8"))
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder / DESCRIPTION} cannot be read ({error.strerror}); is this a folder of Ensemble.save?"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{folder / DESCRIPTION} is not JSON ({error}); copy it again") from error
-    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
-        raise CheckpointError(f"{folder / DESCRIPTION} does not describe an ensemble")
-    if description["format"] > FORMAT:
-        raise CheckpointError(f"format {description['format']}, this scget reads up to {FORMAT}: upgrade scget")
-    return description
+    return read_sealed(folder / DESCRIPTION, "ensemble", FORMAT)
 
 
 def digest_of(member: Path) -> str:
     """The sha256 of a member's JSON, which holds that of its weights."""
-    try:
-        return hashlib.sha256((member / _checkpoint.DESCRIPTION).read_bytes()).hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{member} cannot be read ({error.strerror}); copy the whole folder") from error
+    return hashlib.sha256(content_of(member / _checkpoint.DESCRIPTION)).hexdigest()
 
 
 def not_of_an_ensemble(folder: Path) -> list[str]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 from tqdm.auto import tqdm
 
 from scget._errors import CheckpointError, InputError, first
@@ -18,6 +16,7 @@ from scget.data import RegionTable
 from . import _ensemble_files as files
 from ._ensemble import Ensemble
 from ._fit import names_of, split
+from ._run import digest
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -97,7 +96,7 @@ def train_folds(
     held = split(table, holdout_obs or (), holdout_chroms or (), None)[2]
     watched = names_of(validation_chroms=train_kwargs.get("validation_chroms", ()))
     folds = deal(table, [*held.chroms, *watched], n_folds, left_out)
-    settings |= {"holdout_obs": sorted(held.obs), "holdout_chroms": sorted(held.chroms), "data": fingerprint(table)}
+    settings |= {"holdout_obs": sorted(held.obs), "holdout_chroms": sorted(held.chroms), "data": digest(table)}
     path = None if folder is None else Path(folder)
     if path is not None:
         start_or_go_on(path, _plain(settings), folds)
@@ -143,27 +142,6 @@ def deal(table: RegionTable, held: Sequence[str], n_folds: int, left_out: int) -
         load[fold] = (promoters + count[chrom], n + 1, fold)
         folds[chrom] = fold
     return {chrom: folds[chrom] for chrom in chroms}
-
-
-def fingerprint(table: RegionTable) -> str:
-    """First 16 hex digits of the sha256 of all that is trained on; the order of rows, regions or genes matters."""
-    digest = hashlib.sha256()
-    for names in (table.rows, table.regions.names, table.genes, table.motifs):
-        digest.update(json.dumps([str(name) for name in names]).encode())
-    motifs, pairs = sp.csr_matrix(table.motif_pm), table.promoters
-    promoters = (pairs.region_q, pairs.strand_q, pairs.gene_n, pairs.slot_n)
-    for array in (
-        table.counts_kp,
-        table.extra_kpe,
-        table.expression_kg,
-        motifs.indptr,
-        motifs.indices,
-        motifs.data,
-        *promoters,
-    ):
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def start_or_go_on(folder: Path, settings: dict[str, Any], folds: dict[str, int]) -> None:
