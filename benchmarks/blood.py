@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--pretrain-epochs", type=int, default=0)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument(
-        "--published", action="store_true", help="published recipe: no deviation, no distance, open only"
+        "--published", action="store_true", help="published rules of input, label and network (preset='compat')"
     )
     parser.add_argument("--only-chroms", nargs="+", help="a subset of chromosomes, for a quick look")
     parser.add_argument("--seed", type=int, default=0)
@@ -70,7 +70,7 @@ def main() -> None:
         keep = mdata["atac"].var["chrom"].isin([*args.only_chroms, *HELD_CHROMS]).to_numpy()
         mdata = MuData({"atac": mdata["atac"][:, keep].copy(), "rna": mdata["rna"]})
     scget.model.GET.setup_mudata(mdata)
-    recipe = {"deviation": False, "distance_bias": False, "closed": "drop"} if args.published else {}
+    preset = "compat" if args.published else "default"
     size = {
         "width": args.width,
         "n_layers": args.layers,
@@ -78,7 +78,7 @@ def main() -> None:
         "window": args.window,
         "dropout": args.dropout,
     }
-    model = scget.model.GET(mdata, **size, **recipe, seed=args.seed)
+    model = scget.model.GET(mdata, **size, preset=preset, seed=args.seed)
     held = {"holdout_obs": args.left_out, "holdout_chroms": list(HELD_CHROMS)}
     plan = {"lr": args.lr}
     begin = time.perf_counter()
