@@ -50,6 +50,14 @@ class HoldOut:
         return asdict(self)
 
 
+def with_loss(plan_kwargs: dict[str, Any] | None, loss: str | None) -> dict[str, Any]:
+    """A copy of ``plan_kwargs`` with the loss, which may be given by itself or in there."""
+    chosen = dict(plan_kwargs or {})
+    if loss is not None and chosen.setdefault("loss", loss) not in (loss, None):
+        raise InputError(f"loss={loss!r}, but plan_kwargs has loss={chosen['loss']!r}; give one of them")
+    return chosen if loss is None else chosen | {"loss": loss}
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's generators here and put them back afterwards."""
