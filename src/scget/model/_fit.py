@@ -144,8 +144,10 @@ def _source(table: RegionTable, scaling: Scaling, row_k: np.ndarray, supervised:
 
 
 def _check_possible(table: RegionTable, supervised: bool, numbers: tuple[int, int]) -> None:
-    if min(numbers) < 1:
-        raise InputError(f"max_epochs={numbers[0]}, batch_size={numbers[1]}: both must be at least 1")
+    if any(not isinstance(number, (int, np.integer)) or number < 1 for number in numbers):
+        raise InputError(
+            f"max_epochs={numbers[0]!r}, batch_size={numbers[1]!r}: both must be whole numbers, at least 1"
+        )
     if supervised and table.expression_kg is None:
         raise InputError(
             "train() needs expression: the MuData has no RNA modality with counts. Use pretrain(), or add 'rna'"
