@@ -105,3 +105,22 @@ def test_closed_regions_that_are_dropped_do_not_shift_the_rest():
     assert len(windows) > 30 and not (chrom_p[index_wr[index_wr >= 0]] == 2).any()
     for row, index_r in zip(windows.row_w, index_wr, strict=True):
         assert counts_kp[row, index_r[index_r >= 0]].all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(layouts())
+def test_no_window_is_padded_beyond_the_longest_run(layout):
+    """What a window of a million regions shows is what one as long as the longest run does."""
+    counts_kp, promoter_p, chrom_p, shown_p, _, _, closed, _ = layout
+    tokens = lay_tokens(counts_kp, promoter_p, chrom_p, np.arange(len(counts_kp)), shown_p, closed=closed)
+    longest = int((tokens.stop_u - tokens.start_u).max(initial=0))
+    for lay in (
+        lambda size: training_windows(tokens, size, max(size // 2, 1), rng=np.random.default_rng(0)),
+        lambda size: prediction_windows(tokens, size, np.ones_like(promoter_p)),
+    ):
+        wide, narrow = lay(10**6), lay(max(longest, 1))
+        np.testing.assert_array_equal(wide.regions(), narrow.regions())
+        np.testing.assert_array_equal(wide.row_w, narrow.row_w)
+        if wide.focus_token_n is not None:
+            np.testing.assert_array_equal(wide.focus_token_n, narrow.focus_token_n)
+        assert wide.regions().shape[1] == max(longest, 1)

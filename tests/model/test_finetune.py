@@ -14,9 +14,10 @@ from mudata import MuData
 from scipy.sparse import csr_matrix
 
 from scget._errors import CheckpointError, InputError, ScgetWarning, TrainingError
+from scget.data import TokenSource, WindowBatches, lay_tokens, training_windows
 from scget.model import GET
 from scget.model._files import sealed
-from scget.module import _lora
+from scget.module import _lora, negative_binomial_loss
 from scget.train._plan import depth_from_top
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -336,3 +337,69 @@ def test_hold_outs_of_rows_that_are_not_here_are_no_obstacle(make_rows, other, t
     again.finetune(1, **QUIET)
     assert again.holdout.obs == ["T7"] and again.holdout.chroms == ["chr10"]
     assert {"N0", "N7", "T0"} <= set(again.holdout.seen_obs) and "T7" not in again.holdout.seen_obs
+
+
+class Dispersion(Callback):
+    """The logarithm of the inverse dispersion that training ends with."""
+
+    def on_train_end(self, trainer, pl_module):
+        self.log_theta = pl_module.log_theta.detach().clone()
+
+
+def test_a_dispersion_learnt_beside_counts_as_no_gain(make_rows):
+    """Before and after are judged by one likelihood, that of the dispersion learnt; here recomputed for the start."""
+    mdata, seen = make_rows(), Dispersion()
+    GET.setup_mudata(mdata)
+    model = GET(mdata, width=16, n_layers=1, n_heads=2, window=16, drop_path=0.0, baseline="zero")
+    model.train(3, loss="nb", validation_chroms=["chr10"], plan_kwargs={"lr": 1e-2}, **QUIET)
+    start = tensors(model)
+    table = model.table()
+    source = TokenSource(table, model.scaling, targets=model.scaling.targets(table))
+    settings = {"loss": "nb", "validation_chroms": ["chr10"], "callbacks": [seen], "plan_kwargs": {"lr": 0.3}}
+    with pytest.warns(ScgetWarning, match="did not help"):
+        report = model.finetune(4, **settings, **QUIET)
+    assert report["kept"] == "start" and not changed(model, start)
+    assert abs(seen.log_theta.item()) > 0.1  # learnt
+    windows = training_windows(
+        lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, np.arange(8), table.on_chroms(["chr10"])), 16, 8
+    )
+    losses, sizes = [], []
+    with torch.no_grad():
+        for row_b, index_br in WindowBatches(windows, 32):
+            batch = source.gather(row_b, index_br)
+            out = model.module.eval()(batch.tokens_brf, batch.center_br, batch.pad_br)
+            depth = source.depth_k[row_b]
+            losses.append(negative_binomial_loss(out, source.expression(batch), depth, seen.log_theta).item())
+            sizes.append(len(row_b))
+    assert report["start"] == pytest.approx(np.average(losses, weights=sizes), rel=1e-4)
+
+
+def test_loss_may_be_given_by_itself_or_with_the_plan(make_rows):
+    """Either way trains the same weights; both ways at once must agree."""
+    ends = []
+    for given in ({"loss": "nb"}, {"plan_kwargs": {"loss": "nb"}}, {"loss": "nb", "plan_kwargs": {"loss": "nb"}}):
+        mdata = make_rows()
+        GET.setup_mudata(mdata)
+        model = GET(mdata, width=8, n_layers=1, n_heads=2, window=16, baseline="zero")
+        model.train(1, **given, **QUIET)
+        model.finetune(1, **given, **QUIET)
+        ends.append(tensors(model))
+        assert model.history["train_loss"].iloc[0, 0] > 10  # of counts; squared errors are about 2
+    assert all(torch.equal(ends[0][n], other[n]) for other in ends[1:] for n in ends[0])
+    for learn in (model.train, model.finetune):
+        with pytest.raises(InputError, match=r"loss='mse', but plan_kwargs has loss='nb'"):
+            learn(1, loss="mse", plan_kwargs={"loss": "nb"}, **QUIET)
+
+
+def test_what_is_watched_for_the_first_time_is_in_the_history(make_rows):
+    mdata = make_rows()
+    GET.setup_mudata(mdata)
+    model = GET(mdata, width=8, n_layers=1, n_heads=2, window=16, drop_path=0.0)
+    model.train(2, **QUIET)
+    first = model.history["train_loss"].to_numpy()
+    model.finetune(3, validation_chroms=["chr10"], restore_best="loss", plan_kwargs={"lr": 1e-4}, **QUIET)
+    assert np.array_equal(model.history["train_loss"].to_numpy()[:2], first)
+    watched = model.history["validation_loss"]["validation_loss"].astype(float)
+    assert list(watched.index) == [2, 3, 4] == list(model.history["train_loss"].index[2:])
+    assert model.best_epoch == np.argmin(watched)
+    assert model.finetuned["end"] == pytest.approx(watched.min(), rel=1e-5)

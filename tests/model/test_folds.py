@@ -420,3 +420,16 @@ def test_what_has_no_expression_makes_no_ensemble(six):
         folds_of(six, model_kwargs={**SMALL, "task": "accessibility"})
     with pytest.raises(InputError, match="the MuData has no RNA modality"):
         folds_of(MuData({"atac": six["atac"].copy()}))
+
+
+def test_pretraining_leaves_out_what_only_expression_has(six):
+    """The choice of a loss, wherever it is given, and delta r, in whose place it watches its own loss."""
+    watched = {"n_folds": 2, "left_out": 1, "max_epochs": 1, "validation_chroms": ["chr5"], "pretrain_epochs": 2}
+    small = {**SMALL, "baseline": "zero"}
+    chosen = {"restore_best": "delta_r", "model_kwargs": small, "plan_kwargs": {"loss": "nb", "lr": 1e-2}}
+    member = folds_of(six, **watched, **chosen).members[0]
+    by_hand = GET(six, **small)
+    held = {"holdout_obs": ["T5"], "holdout_chroms": member.holdout.chroms, "validation_chroms": ["chr5"], **QUIET}
+    by_hand.pretrain(2, restore_best="loss", plan_kwargs={"lr": 1e-2}, **held)
+    by_hand.train(1, loss="nb", restore_best="delta_r", plan_kwargs={"lr": 1e-2}, **held)
+    pd.testing.assert_frame_equal(by_hand.predict(), member.predict())

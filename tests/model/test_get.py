@@ -486,3 +486,40 @@ def test_another_modality_of_other_rows_and_a_view_are_refused_by_name(toy):
         GET.setup_mudata(MuData({"atac": toy["atac"], "rna": toy["rna"], "prot": protein}))
     with pytest.raises(InputError, match="mdata is a view"):
         GET.setup_mudata(toy[:4])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"window": True}, "window=True: a whole number of at least 1"),
+        ({"width": 10, "n_heads": 3}, "width 10 is not a multiple of n_heads 3"),
+        ({"dropout": 1.5}, r"must be in \[0, 1\), got 0.1 and 1.5"),
+        ({"seed": -1}, "seed=-1: a whole number of at least 0"),
+        ({"seed": 1.5}, "seed=1.5: a whole number of at least 0"),
+    ],
+)
+def test_sizes_without_meaning_are_refused(toy, arguments, message):
+    GET.setup_mudata(toy)
+    with pytest.raises(InputError, match=message):
+        GET(toy, **SMALL | arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 2.5}, "batch_size=2.5: both must be whole numbers, at least 1"),
+        ({"ema": "0.9"}, "ema='0.9'; a decay between 0 and 1"),
+        ({"accumulate_grad_batches": 0}, "accumulate_grad_batches=0; a whole number of at least 1"),
+        ({"plan_kwargs": {"lr": -1}}, "lr=-1, weight_decay=0.05, warmup=0.1; a rate and a decay of at least 0"),
+        ({"plan_kwargs": {"warmup": 3}}, "warmup=3; a rate and a decay"),
+    ],
+)
+def test_settings_without_meaning_are_refused(toy, arguments, message):
+    """Before the first step: the model is as it was."""
+    GET.setup_mudata(toy)
+    model = GET(toy, **SMALL)
+    before = {n: t.clone() for n, t in model.module.state_dict().items()}
+    with pytest.raises(InputError, match=message):
+        model.train(1, enable_progress_bar=False, accelerator="cpu", **arguments)
+    assert not model.is_trained and model.scaling is None
+    assert all(torch.equal(t, before[n]) for n, t in model.module.state_dict().items())

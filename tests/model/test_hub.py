@@ -239,3 +239,14 @@ def test_thousands_of_rows_are_counted_and_not_all_named(trained, server, monkey
     monkeypatch.setattr(trained, "holdout", replace(trained.holdout, seen_obs=many))
     told = rows_of(card_of(trained, server).text)["rows trained on"][0]
     assert told.startswith("2,345: cell 0, cell 1,") and told.endswith("cell 99 and others, in model.json")
+
+
+def test_a_card_says_what_the_model_predicts(toy, server):
+    GET.setup_mudata(toy)
+    calls = {"expression": [".predict("], "accessibility": [".predict_accessibility("]}
+    for task, own in {**calls, "both": [".predict(", ".predict_accessibility("]}.items():
+        model = GET(toy, width=8, n_layers=1, n_heads=2, window=16, task=task)
+        model.train(1, enable_progress_bar=False, accelerator="cpu")
+        card = card_of(model, server)
+        assert [call for call in (".predict(", ".predict_accessibility(") if call in card.text] == own
+        assert ("gene-expression" in card.data.tags) == ("gene expression" in card.text) == (task != "accessibility")

@@ -238,3 +238,57 @@ def test_rules_are_on_record(toy, tmp_path):
     assert loaded.rules == model.rules == loaded.scaling.rules
     pd.testing.assert_frame_equal(loaded.predict(), model.predict())
     assert scget.model.GET.load(tmp_path / "m", accelerator="cpu").rules.per_window
+
+
+@pytest.mark.parametrize(("task", "heads"), [("accessibility", {"head_atac"}), ("both", {"head_exp", "head_atac"})])
+def test_the_heads_of_all_tasks_are_fine_tuned(toy, task, heads, tmp_path):
+    """By LoRA too, whose adapters carry them."""
+    model = build(toy, task=task)
+    model.pretrain(1, **QUIET)
+    model.save(tmp_path / "base")
+    start = {n: t.clone() for n, t in model.module.state_dict().items()}
+    model.finetune(1, how="head", **QUIET)
+    changed = {n for n, t in model.module.state_dict().items() if not torch.equal(t, start[n])}
+    assert changed == {f"{head}.head.{part}" for head in heads for part in ("weight", "bias")}
+    adapted, fresh = (GET.load(tmp_path / "base", toy, accelerator="cpu") for _ in range(2))
+    adapted.finetune(1, how="lora", rank=2, **QUIET)
+    now = adapted.module.state_dict()
+    assert not any(torch.equal(now[f"{head}.head.weight"], start[f"{head}.head.weight"]) for head in heads)
+    adapted.save_adapters(tmp_path / "adapters")
+    fresh.load_adapters(tmp_path / "adapters")
+    pd.testing.assert_frame_equal(fresh.predict_accessibility(), adapted.predict_accessibility(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("preset", ["default", "compat"])
+@pytest.mark.parametrize("task", ["expression", "both"])
+def test_expression_held_out_changes_no_weight(toy, preset, task):
+    """Counts of the held-out row are turned round, those of genes of a held-out chromosome too; totals stay."""
+    promoters = toy["atac"].uns["peak_annotation"]
+    there = promoters["region"].str.startswith("chr10:")
+    alone = sorted(set(promoters["gene"][there]) - set(promoters["gene"][~there]))
+    weights = []
+    for turned in (False, True):
+        counts = pd.DataFrame(toy["rna"].X.toarray(), toy["rna"].obs_names, toy["rna"].var_names)
+        if turned:
+            counts[alone] = counts[alone].to_numpy()[:, ::-1]
+            counts.loc["T5"] = counts.loc["T5"].to_numpy()[::-1]
+        mdata = toy.copy()
+        mdata["rna"].X = csr_matrix(counts.to_numpy())
+        model = build(mdata, preset=preset, task=task)
+        model.pretrain(1, holdout_obs=["T5"], holdout_chroms=["chr10"], **QUIET)
+        model.train(1, **QUIET)
+        model.finetune(1, how="lora", rank=2, **QUIET)
+        weights.append(model.module.state_dict())
+    assert len(alone) > 10 and all(torch.equal(weights[0][n], weights[1][n]) for n in weights[0])
+
+
+def test_a_window_wider_than_any_chromosome_is_the_chromosome(toy):
+    """No chromosome has 41 regions: a million give the same weights and numbers, and take no more memory."""
+    predicted = []
+    for window in (40, 10**6):
+        model = build(toy, window=window, task="both", closed="keep")
+        model.pretrain(1, **QUIET)
+        model.train(1, **QUIET)
+        predicted.append((model.predict(), model.predict_accessibility(), model.attribute(genes=["G1"]).links))
+    for one, other in zip(*predicted, strict=True):
+        pd.testing.assert_frame_equal(one, other)

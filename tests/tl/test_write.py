@@ -150,3 +150,20 @@ def test_scanpy_draws_from_the_layer(trained, toy):
     plot = sc.pl.matrixplot(toy["rna"], ["G1", "G2"], groupby="cell_type", layer="get", show=False, return_fig=True)
     drawn = plot.values_df
     np.testing.assert_allclose(drawn.loc["T3", "G2"], toy["rna"].to_df(layer="get").loc["T3", "G2"], rtol=1e-5)
+
+
+def test_no_attribution_of_another_model_stays(trained, toy):
+    """What is there under the key is of the model that the record names."""
+    scget.tl.attribute(toy, trained, genes=["G1"])
+    scget.tl.attribute(toy, trained, genes=["G2"], rows=["T0"])
+    assert {"get_motif_T0", "get_motif_T5"} <= set(toy["rna"].varm)  # of one model
+    scget.model.GET.setup_mudata(toy)
+    other = scget.model.GET(toy, width=8, n_layers=1, n_heads=2, window=16)
+    other.train(1, enable_progress_bar=False, accelerator="cpu")
+    toy["rna"].varm["mine"] = np.ones((51, 1))
+    scget.tl.attribute(toy, other, genes=["G1"], rows=["T1"])
+    assert set(toy["rna"].varm) == {"mine", "get_motif_T1"} and set(toy.uns["get"]["links"]["row"]) == {"T1"}
+    expected = other.attribute(genes=["G1"], rows=["T1"]).motifs["T1"].to_numpy()
+    np.testing.assert_allclose(toy["rna"].varm["get_motif_T1"][[1]], expected, rtol=1e-5)
+    scget.tl.predict(toy, trained)
+    assert set(toy["rna"].varm) == {"mine"} and "get_motif" not in toy["rna"].obsm and "links" not in toy.uns["get"]

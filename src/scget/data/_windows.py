@@ -106,7 +106,7 @@ def training_windows(
     tokens
         From :func:`lay_tokens`.
     size, step
-        Tokens per window and between starts. A run shorter than ``size`` is one padded window.
+        Tokens per window and between starts. A run shorter than ``size`` is one window, padded to the longest run.
     rng
         Shifts each start uniformly within [-step/2, step/2), clipped to the run. None: no shift.
     wanted_p
@@ -114,6 +114,7 @@ def training_windows(
     start_p, max_span
         Starts of regions; keep only windows whose first and last start lie at most ``max_span`` bp apart.
     """
+    size = _within(tokens, size)
     run_w, start_w = _starts(tokens, size, step)
     if rng is not None:
         start_w = start_w + rng.integers(-(step // 2), max(step - step // 2, 1), size=len(start_w))
@@ -132,6 +133,7 @@ def training_windows(
 
 def prediction_windows(tokens: Tokens, size: int, wanted_p: np.ndarray) -> Windows:
     """For each token whose region is wanted, the one window in which it stands most central."""
+    size = _within(tokens, size)
     run_w, start_w = _starts(tokens, size, max(size // 2, 1))
     first_w = np.searchsorted(run_w, np.arange(len(tokens.row_u)))  # first window of each run
     token_n = np.flatnonzero(wanted_p[tokens.region_t])
@@ -147,6 +149,11 @@ def prediction_windows(tokens: Tokens, size: int, wanted_p: np.ndarray) -> Windo
     run_w, start_w = run_w[used], start_w[used]
     offset_n = token_n - start_w[focus_window_n]
     return Windows(tokens.region_t, tokens.row_u[run_w], start_w, tokens.stop_u[run_w], size, focus_window_n, offset_n)
+
+
+def _within(tokens: Tokens, size: int) -> int:
+    """``size``, or the length of the longest run if no run has so many: more would be padding in every window."""
+    return max(min(size, int((tokens.stop_u - tokens.start_u).max(initial=0))), 1)
 
 
 def _starts(tokens: Tokens, size: int, step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -50,13 +50,14 @@ def model_card(
         )
     if isinstance(datasets, str) or isinstance(tags, str):
         raise InputError(f"datasets={datasets!r}, tags={tags!r}: lists are needed")
-    header = ModelCardData(library_name="scget", license=license, tags=[*_TAGS, *tags], datasets=list(datasets) or None)
+    own = [tag for tag in _TAGS if tag != "gene-expression" or model.config.task != "accessibility"]
+    header = ModelCardData(library_name="scget", license=license, tags=[*own, *tags], datasets=list(datasets) or None)
     title = repo_id.split("/")[-1]
     parts = [
         f"---\n{header.to_yaml()}\n---",
         f"# {title}",
         description.strip() or "No description was given.",
-        _USE.format(kind=_kind(model), repo_id=repo_id),
+        _USE.format(kind=_kind(model), repo_id=repo_id, **_WHAT[model.config.task]),
         "## Data\n\n" + _table(_data(model)),
         "## Held out\n\n" + _table(_held_out(model)),
         "## Motif scores\n\n" + _table(model.motif_scan),
@@ -69,21 +70,34 @@ def model_card(
     return "\n\n".join(parts) + "\n"
 
 
-_USE = """{kind} for [scget](https://pypi.org/project/scget): gene expression from chromatin accessibility and motifs, with the network of
+_USE = """{kind} for [scget](https://pypi.org/project/scget): {what}, with the network of
 Fu et al., Nature 2025 (doi 10.1038/s41586-024-08391-z).
 
 ```python
 import scget  # pip install "scget[hub]"
 model = scget.model.GET.from_pretrained("{repo_id}")
-expression = model.predict(mdata)  # rows x genes, log10(CPM + 1)
+{call}
 ```
 
 `mdata` needs raw counts of regions, scores of the same motifs, and promoters. The files hold tensors and text, with a sha256 of either;
 no code is run on reading."""
 
 
+_EXPRESSION = "expression = model.predict(mdata)  # rows x genes, log10(CPM + 1)"
+_ACCESSIBILITY = "accessibility = model.predict_accessibility(mdata)  # rows x regions, 1: typical of open ones"
+_WHAT = {
+    "expression": {"what": "gene expression from chromatin accessibility and motifs", "call": _EXPRESSION},
+    "accessibility": {"what": "chromatin accessibility from motifs", "call": _ACCESSIBILITY},
+    "both": {
+        "what": "gene expression from chromatin accessibility and motifs, and accessibility from motifs",
+        "call": f"{_EXPRESSION}\n{_ACCESSIBILITY}",
+    },
+}
+
+
 def _kind(model: GET) -> str:
-    return "A model" if model.is_trained_ else "A pretrained network, which cannot predict expression before `train()`,"
+    what = "accessibility" if model.config.task == "accessibility" else "expression"
+    return "A model" if model.is_trained_ else f"A pretrained network, which cannot predict {what} before `train()`,"
 
 
 def _record(model: GET) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from scget.module import _lora
 from scget.train import ExpressionPlan, KeepBetter
 
 from . import _checkpoint
-from ._fit import fit, seeded
+from ._fit import fit, seeded, with_loss
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -27,6 +27,7 @@ def finetune(
     alpha: float = 1.0,
     layers: Sequence[str] = ("embed", "encoder"),
     layer_decay: float | None = None,
+    loss: Literal["mse", "poisson", "nb"] | None = None,
     plan_kwargs: dict[str, Any] | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
@@ -34,21 +35,22 @@ def finetune(
 
     With ``validation_chroms`` the model never ends worse than it began: the loss on these chromosomes is taken before
     and after, on the same windows, and the better weights are kept. Without, the last are. Watch chromosomes that the
-    first training did not learn from either, or its weights have the advantage.
+    first training did not learn from either, or its weights have the advantage. With ``loss="nb"`` both are taken with
+    the dispersion learnt, so that it does not count as gain.
 
     Parameters
     ----------
     max_epochs
         Passes over the training windows.
     how
-        What learns. ``"full"``: all weights. ``"head"``: the last linear map alone. ``"lora"``: low-rank adapters (Hu
+        What learns. ``"full"``: all weights. ``"head"``: the last linear map of each task alone. ``"lora"``: low-rank adapters (Hu
         et al. 2021, arXiv 2106.09685) and the head, all else frozen; the adapters stay apart until ``merge_lora``.
     rank, alpha, layers
         Of the adapters ``alpha / rank * B A``, and where they are: ``"embed"``, ``"encoder"`` or, of the latter, only
         ``"attention"`` or ``"mlp"``. Adapters that are on already are trained further; the same must be given.
     layer_decay
         Factor on the rate per layer below the head (published: 0.75), so that lower layers change less.
-    plan_kwargs, **kwargs
+    loss, plan_kwargs, **kwargs
         As for :meth:`train`: ``holdout_obs``, ``holdout_chroms``, ``validation_chroms``, ``batch_size``...
 
     Returns
@@ -72,8 +74,7 @@ def finetune(
     net, guard, was_trained = self.module, KeepBetter(), self.is_trained_
     names = _check(self, how, rank, alpha, layers)
     kwargs["callbacks"] = [*(kwargs.get("callbacks") or []), guard]
-    if layer_decay is not None:
-        plan_kwargs = {**(plan_kwargs or {}), "layer_decay": layer_decay}
+    kwargs["plan_kwargs"] = with_loss(plan_kwargs, loss) | ({} if layer_decay is None else {"layer_decay": layer_decay})
     fresh = not _lora.adapters(net)
     if how == "head":
         _lora.freeze(net)
@@ -81,8 +82,7 @@ def finetune(
         with seeded(self.seed):
             _lora.add(net, names, rank=rank, alpha=alpha)
     try:
-        plan = partial(ExpressionPlan, net)
-        fit(self, plan, max_epochs, supervised=True, adapted=True, plan_kwargs=plan_kwargs, **kwargs)
+        fit(self, partial(ExpressionPlan, net), max_epochs, supervised=True, adapted=True, **kwargs)
     except BaseException:
         if fresh:
             _lora.take_off(net, merge=False)

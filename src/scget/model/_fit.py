@@ -50,6 +50,14 @@ class HoldOut:
         return asdict(self)
 
 
+def with_loss(plan_kwargs: dict[str, Any] | None, loss: str | None) -> dict[str, Any]:
+    """A copy of ``plan_kwargs`` with the loss, which may be given by itself or in there."""
+    chosen = dict(plan_kwargs or {})
+    if loss is not None and chosen.setdefault("loss", loss) not in (loss, None):
+        raise InputError(f"loss={loss!r}, but plan_kwargs has loss={chosen['loss']!r}; give one of them")
+    return chosen if loss is None else chosen | {"loss": loss}
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's generators here and put them back afterwards."""
@@ -136,8 +144,10 @@ def _source(table: RegionTable, scaling: Scaling, row_k: np.ndarray, supervised:
 
 
 def _check_possible(table: RegionTable, supervised: bool, numbers: tuple[int, int]) -> None:
-    if min(numbers) < 1:
-        raise InputError(f"max_epochs={numbers[0]}, batch_size={numbers[1]}: both must be at least 1")
+    if any(not isinstance(number, (int, np.integer)) or number < 1 for number in numbers):
+        raise InputError(
+            f"max_epochs={numbers[0]!r}, batch_size={numbers[1]!r}: both must be whole numbers, at least 1"
+        )
     if supervised and table.expression_kg is None:
         raise InputError(
             "train() needs expression: the MuData has no RNA modality with counts. Use pretrain(), or add 'rna'"

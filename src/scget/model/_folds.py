@@ -68,7 +68,8 @@ def train_folds(
     model_kwargs
         Of the model, such as ``width``.
     pretrain_kwargs, **train_kwargs
-        As for :meth:`pretrain` and :meth:`train`; None: the same for both, but ``loss``. Chromosomes in ``validation_chroms`` are
+        As for :meth:`pretrain` and :meth:`train`; None: the same for both, but ``loss``, and
+        where training watches delta r, pretraining watches its loss. Chromosomes in ``validation_chroms`` are
         in no fold.
 
     Raises
@@ -171,7 +172,7 @@ def _member(
 ) -> GET:
     """Member ``i``: the one an earlier call left in ``folder``, or a new one."""
     after, before = settings["train_kwargs"], settings["pretrain_kwargs"]
-    before = {k: v for k, v in after.items() if k != "loss"} if before is None else before
+    before = _for_pretraining(after) if before is None else before
     place = None if folder is None else files.member_folder(folder, i)
     if place is not None and place.exists():
         member = _done(cls, place, mdata, away, after.get("accelerator", "auto"))
@@ -185,6 +186,14 @@ def _member(
     if place is not None:
         member.save(place, overwrite=True)
     return member
+
+
+def _for_pretraining(train_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The same arguments without what only expression has: a loss to choose, and delta r."""
+    kept = {name: value for name, value in train_kwargs.items() if name != "loss"}
+    watched = {name: "loss" for name in ("early_stopping", "restore_best") if kept.get(name) == "delta_r"}
+    plan_kwargs = {name: value for name, value in (kept.get("plan_kwargs") or {}).items() if name != "loss"}
+    return kept | watched | {"plan_kwargs": plan_kwargs}
 
 
 def _done(cls: type[GET], place: Path, mdata: MuData, away: list[str], accelerator: str) -> GET | None:

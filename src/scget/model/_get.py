@@ -20,7 +20,7 @@ from ._accessibility import predict_regions
 from ._fit import seeded
 from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
 from ._run import pick_device
-from ._setup import check_registrable, check_setup, choose_network, choose_rules, read_table
+from ._setup import check_registrable, check_seed, check_setup, choose_network, choose_rules, read_table
 
 
 class GET(BaseModelClass):
@@ -83,6 +83,7 @@ class GET(BaseModelClass):
     ) -> None:
         super().__init__(mdata, registry)
         extra = self.registry["setup_args"].get("extra_keys")
+        check_seed(seed)
         self.rules: Rules = choose_rules(preset, window, closed, accessibility, task, extra)
         sizes = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "drop_path": drop_path, "dropout": dropout}
         n_motifs = self.summary_stats["n_motifs"]

@@ -115,7 +115,20 @@ def run(
             folder, settings = Path(ckpt_dir).expanduser(), settings | {"processes": runner.trainer.world_size}
             runner.trainer.callbacks.insert(0, Resume(ckpt_every, folder, settings))
             runner.ckpt_path = find(folder, settings)
+        before = dict(model.history_ or {}) if model.is_trained_ else {}
         runner()
+    _add_newly_watched(model, before, runner.trainer)
+
+
+def _add_newly_watched(model: GET, before: dict[str, Any], trainer: Any) -> None:
+    """What an earlier training did not watch: scvi-tools only lengthens the histories that are there."""
+    if not trainer.is_global_zero or not isinstance(model.history_, dict):
+        return
+    n_epochs = max(map(len, before.values()), default=0)
+    watched = getattr(trainer.logger, "history", None)
+    for name, table in (watched if isinstance(watched, dict) else {}).items():
+        if name not in model.history_:
+            model.history_[name] = table.set_axis(range(n_epochs, n_epochs + len(table))).rename_axis(table.index.name)
 
 
 def settings_of(model: GET, table: RegionTable, plan: _Plan, /, **given: Any) -> dict[str, Any]:

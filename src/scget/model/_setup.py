@@ -58,6 +58,12 @@ def _check_choices(**given: Any) -> None:
             raise InputError(f"{name}={value!r}: one of {', '.join(repr(c) for c in _CHOICES[name])} is needed")
 
 
+def check_seed(seed: Any) -> None:
+    """Refuse what numpy's generators would, once training has begun."""
+    if type(seed) is not int or seed < 0:
+        raise InputError(f"seed={seed!r}: a whole number of at least 0 is needed")
+
+
 def choose_rules(
     preset: str, window: int | None, closed: Any, accessibility: str | None, task: str, extra: Sequence[str] | None
 ) -> Rules:
@@ -65,7 +71,7 @@ def choose_rules(
     _check_choices(preset=preset, closed=closed, accessibility=accessibility, task=task)
     rules = PRESETS[preset]
     window = rules.window if window is None else window
-    if not isinstance(window, int) or window < 1:
+    if type(window) is not int or window < 1:
         raise InputError(f"window={window!r}: a whole number of at least 1 region is needed")
     if accessibility == "binary" and task != "expression":
         raise InputError(
@@ -82,13 +88,16 @@ def choose_network(
     """The network for these rules: the published one for ``compat``, where nothing else is asked for."""
     _check_choices(baseline=baseline)
     default = preset == "default"
-    return GETConfig(
-        n_channels=rules.n_channels,
-        n_accessibility=1 + rules.fold,
-        deviation=default if baseline is None else baseline == "training_mean",
-        distance_bias=default if distance_bias is None else distance_bias,
-        **sizes,
-    )
+    try:
+        return GETConfig(
+            n_channels=rules.n_channels,
+            n_accessibility=1 + rules.fold,
+            deviation=default if baseline is None else baseline == "training_mean",
+            distance_bias=default if distance_bias is None else distance_bias,
+            **sizes,
+        )
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def read_table(model: GET, mdata: MuData | None) -> RegionTable:

@@ -11,7 +11,7 @@ from scget._errors import InputError
 from scget.module import MaskedNet
 from scget.train import ExpressionPlan, Mask, MaskedPlan, MaskTarget, Watch
 
-from ._fit import fit, seeded
+from ._fit import fit, seeded, with_loss
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -98,7 +98,8 @@ def train(
         Passes over the training windows, which shift by up to half a step each epoch.
     holdout_obs, holdout_chroms
         Rows and chromosomes whose values training never sees; only a row's totals, by which depth is
-        normalised, run over all chromosomes. None: those of an earlier ``pretrain``.
+        normalised, run over all chromosomes, and with preset ``"compat"`` its greatest count and motif scores. None:
+        those of an earlier ``pretrain``.
     validation_chroms
         Chromosomes on which loss and delta r are watched (``history["validation_loss"]``, and
         ``["validation_delta_r"]``: Pearson's r across promoters between predicted and observed departure from the mean
@@ -140,5 +141,5 @@ def train(
         If the loss stops being a number.
     """
     chosen = {k: v for k, v in locals().items() if k not in ("self", "max_epochs", "trainer_kwargs", "loss")}
-    chosen["plan_kwargs"] = {**(plan_kwargs or {}), "loss": loss}
+    chosen["plan_kwargs"] = with_loss(plan_kwargs, loss)
     fit(self, partial(ExpressionPlan, self.module), max_epochs, supervised=True, **chosen, **trainer_kwargs)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-HEAD = "head_exp."
+HEADS = ("head_exp.", "head_atac.")  # of expression and of accessibility
 LAYERS = {"embed": "region_embed.embed", "encoder": "encoder.blocks.", "attention": ".attn.", "mlp": ".mlp."}
 _BASE, _ADAPTER = ".parametrizations.weight.original", ".parametrizations.weight.0."
 
@@ -39,9 +39,9 @@ def targets(net: nn.Module, layers: Iterable[str]) -> list[str]:
 
 
 def freeze(net: nn.Module) -> None:
-    """Let only the head of ``net`` learn."""
+    """Let only the heads of ``net`` learn."""
     for name, parameter in net.named_parameters():
-        parameter.requires_grad_(name.startswith(HEAD))
+        parameter.requires_grad_(name.startswith(HEADS))
 
 
 def thaw(net: nn.Module) -> None:
@@ -50,7 +50,7 @@ def thaw(net: nn.Module) -> None:
 
 
 def add(net: nn.Module, names: Sequence[str], *, rank: int, alpha: float) -> None:
-    """Put adapters on the linear maps ``names``; they and the head learn, all else is frozen."""
+    """Put adapters on the linear maps ``names``; they and the heads learn, all else is frozen."""
     freeze(net)
     for name in names:
         weight = net.get_parameter(f"{name}.weight")
@@ -79,19 +79,19 @@ def merged_state(net: nn.Module) -> dict[str, Tensor]:
 
 
 def learnt_state(net: nn.Module) -> dict[str, Tensor]:
-    """Tensors of the adapters and the head: what ``add`` lets learn."""
-    return {n: t for n, t in net.state_dict().items() if _ADAPTER in n or n.startswith(HEAD)}
+    """Tensors of the adapters and the heads: what ``add`` lets learn."""
+    return {n: t for n, t in net.state_dict().items() if _ADAPTER in n or n.startswith(HEADS)}
 
 
 def base_state(net: nn.Module) -> dict[str, Tensor]:
-    """Tensors beneath the adapters, by their plain names; without the head."""
-    return {n: t for n, t in _plain(net).items() if not n.startswith(HEAD)}
+    """Tensors beneath the adapters, by their plain names; without the heads."""
+    return {n: t for n, t in _plain(net).items() if not n.startswith(HEADS)}
 
 
 def learnt_shapes(net: nn.Module, names: Sequence[str], rank: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes that :func:`learnt_state` would have with adapters on ``names``."""
     state = _plain(net)
-    shapes = {n: tuple(t.shape) for n, t in state.items() if n.startswith(HEAD)}
+    shapes = {n: tuple(t.shape) for n, t in state.items() if n.startswith(HEADS)}
     for name in names:
         n_out, n_in = state[f"{name}.weight"].shape
         shapes |= {f"{name}{_ADAPTER}lora_A": (rank, n_in), f"{name}{_ADAPTER}lora_B": (n_out, rank)}

@@ -74,13 +74,13 @@ def attribute(
     names = {row: slots.motif_attribution(row) for row in found.motifs}
     if len(set(names.values())) < len(names):
         raise InputError("two row names differ only in '/' and '_', so their results would share one slot; rename one")
+    record = write_record(mdata, model, slots)
     summary_km = np.full((rna.n_obs, len(model.motifs)), np.nan, dtype=np.float32)
     for row, motifs in found.motifs.items():
         rna.varm[names[row]] = motifs.reindex(rna.var_names).to_numpy(dtype=np.float32)
         summary_km[rna.obs_names.get_loc(row)] = motifs.abs().mean(axis=0)
     rna.obsm[slots.motif_summary] = summary_km
     rna.uns[slots.record] = {**rna.uns.get(slots.record, {}), "motif_names": model.motifs.astype(str)}
-    record = write_record(mdata, model, slots)
     record["links"] = _plain(found.links)
     return mdata if copy else None
 

@@ -33,7 +33,7 @@ def write_record(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> di
     record["unit"] = UNIT
     name = model.digest() if isinstance(model, Ensemble) else digest(merged_state(model.module))
     if record.get("model", name) != name:
-        record.pop("links", None)  # of another model
+        _forget_attributions(mdata, model, slots)  # of another model
     record["model"] = name
     record["members"] = len(model.members) if isinstance(model, Ensemble) else 1
     record["window"] = model.window
@@ -46,6 +46,16 @@ def write_record(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> di
     if model.holdout.imported is not None:  # what such weights saw is known as far as the user stated it
         record["imported"] = {key: value for key, value in model.holdout.imported.items() if value}
     return record
+
+
+def _forget_attributions(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> None:
+    mdata.uns[slots.record].pop("links", None)
+    name = modality(model, "rna_layer")
+    if name in mdata.mod:
+        rna, of_rows = mdata[name], slots.motif_attribution("")
+        rna.obsm.pop(slots.motif_summary, None)
+        for key in [key for key in rna.varm if key.startswith(of_rows)]:
+            del rna.varm[key]
 
 
 def modality(model: GET | Ensemble, argument: str) -> str:

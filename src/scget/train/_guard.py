@@ -38,10 +38,20 @@ class KeepBetter(lightning.Callback):
         self.end = validation_loss(trainer, pl_module)
         if self.start is None or self.end is None:
             return
+        if any(not name.startswith("module.") for name, _ in pl_module.named_parameters()):
+            self.start = self._start_again(trainer, pl_module)
         if not self.end < self.start:  # a loss that is no number is not better
             pl_module.module.load_state_dict(self._weights)
             self.kept = "start"
         self._weights = {}
+
+    def _start_again(self, trainer: Any, pl_module: Any) -> float:
+        """Loss of the first weights where the loss has learnt too, such as a dispersion, so that this is no gain."""
+        last = {n: t.detach().clone() for n, t in pl_module.module.state_dict().items()}
+        pl_module.module.load_state_dict(self._weights)
+        start = validation_loss(trainer, pl_module)
+        pl_module.module.load_state_dict(last)
+        return float("nan") if start is None else start
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint half-way."""

@@ -66,8 +66,11 @@ class Options:
                     f"{name}='delta_r' is how well expression of >= 2 training rows is told apart at >= 3 promoters of "
                     f"validation_chroms; there are {n_rows} rows and {n_slots} promoters to learn expression of. Use 'loss'"
                 )
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise InputError(f"ema={self.ema}; a decay between 0 and 1, as 0.999, is needed, or None")
+        if self.ema is not None and (not isinstance(self.ema, float) or not 0 < self.ema < 1):
+            raise InputError(f"ema={self.ema!r}; a decay between 0 and 1, as 0.999, is needed, or None")
+        batches = trainer_kwargs.get("accumulate_grad_batches", 1)
+        if type(batches) is not int or batches < 1:
+            raise InputError(f"accumulate_grad_batches={batches!r}; a whole number of at least 1 is needed")
         strategy = str(trainer_kwargs.get("strategy", ""))
         if (self.ema or self.restore_by) and strategy.startswith(("fsdp", "deepspeed")):
             raise InputError(f"ema and restore_best copy whole weights, which strategy={strategy!r} splits; use 'ddp'")

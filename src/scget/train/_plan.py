@@ -56,6 +56,11 @@ class _Plan(lightning.LightningModule):
         super().__init__()
         if layer_decay is not None and not 0 < layer_decay <= 1:
             raise InputError(f"layer_decay={layer_decay}; a factor above 0 and at most 1 is needed, or None")
+        if not (lr >= 0 and weight_decay >= 0 and 0 <= warmup <= 1):
+            raise InputError(
+                f"lr={lr}, weight_decay={weight_decay}, warmup={warmup}; a rate and a decay of at least 0, and a share "
+                "of the steps are needed"
+            )
         self.module, self.source = module, source
         self.lr, self.weight_decay, self.warmup, self.layer_decay = lr, weight_decay, warmup, layer_decay
         self.train_mean, self.validation_mean = EpochMean(), EpochMean()
