@@ -2,6 +2,6 @@
 
 from ._baselines import BASELINES
 from ._evaluate import evaluate, summarise
-from ._metrics import auroc, pearson, r2, spearman
+from ._metrics import auprc, auroc, pearson, r2, spearman
 
-__all__ = ["BASELINES", "auroc", "evaluate", "pearson", "r2", "spearman", "summarise"]
+__all__ = ["BASELINES", "auprc", "auroc", "evaluate", "pearson", "r2", "spearman", "summarise"]

@@ -51,4 +51,24 @@ def auroc(score: np.ndarray, truth: np.ndarray) -> float:
     return float((rankdata(score)[truth].sum() - n_true * (n_true + 1) / 2) / (n_true * n_false))
 
 
+def auprc(score: np.ndarray, truth: np.ndarray) -> float:
+    """Area under precision against recall: mean over items where ``truth`` is True of the precision at their ``score``.
+
+    The average precision, without interpolation: each threshold's precision weighted by the recall it gains. Items of
+    one score stand together. At random it is the share of true items; NaN if none is true.
+
+    Examples
+    --------
+    >>> auprc(np.array([4.0, 3, 2, 1]), np.array([True, False, True, False]))  # (1 + 2/3) / 2
+    0.8333333333333333
+    """
+    score, truth = np.asarray(score), np.asarray(truth, dtype=bool)
+    if not truth.any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # of each run of equal scores
+    found = np.cumsum(truth[order])[last]
+    return float((np.diff(found, prepend=0) * found / (last + 1)).sum() / found[-1])
+
+
 METRICS = {"pearson": pearson, "spearman": spearman, "r2": r2}
