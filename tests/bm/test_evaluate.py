@@ -83,7 +83,7 @@ def test_baselines_learn_from_training_rows_and_chromosomes_only(task, name):
 
 def test_scores_are_those_of_the_arrays(trained):
     scores = evaluate(trained, baselines=["training_mean", "gene_activity"])
-    assert scores.columns.tolist() == ["split", "row", "metric", "predictor", "value", "n"]
+    assert scores.columns.tolist() == ["split", "row", "metric", "predictor", "value", "low", "high", "n"]
     table = trained.table()
     observed = table.expression_kg.astype(np.float64)
     predicted = trained.predict().to_numpy()

@@ -227,11 +227,11 @@ def test_labels_and_features_depend_on_neither_accessibility_nor_window(toy):
 
 def test_scores_do_not_depend_on_batches(trained, monkeypatch):
     """Bug 13: correlations were averages over batches."""
-    from scget.bm import _evaluate
+    from scget.bm import _compare, evaluate
 
     scores = []
     for size in (1, 7, 500):
-        monkeypatch.setattr(_evaluate, "BATCH", size)
-        scores.append(_evaluate.evaluate(trained, baselines=["training_mean"])["value"].to_numpy())
+        monkeypatch.setattr(_compare, "BATCH", size)
+        scores.append(evaluate(trained, baselines=["training_mean"])["value"].to_numpy())
     np.testing.assert_allclose(scores[0], scores[2], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scores[1], scores[2], rtol=1e-4, atol=1e-5)

@@ -1,7 +1,46 @@
 """Honest judgement: every figure beside what simpler predictors reach on the same genes and rows."""
 
-from ._baselines import BASELINES
+from ._baselines import BASELINES, Task
+from ._bootstrap import bootstrap
+from ._compare import compare
+from ._cross_validate import cross_validate
 from ._evaluate import evaluate, summarise
-from ._metrics import auprc, auroc, pearson, r2, spearman
+from ._metrics import (
+    auprc,
+    auroc,
+    coverage,
+    fold_change_pearson,
+    gene_correlation,
+    interval,
+    pearson,
+    r2,
+    slope,
+    spearman,
+    specific,
+)
+from ._splits import Split, chromosome_folds, leave_groups_out, leave_one_out
 
-__all__ = ["BASELINES", "auprc", "auroc", "evaluate", "pearson", "r2", "spearman", "summarise"]
+__all__ = [
+    "BASELINES",
+    "Split",
+    "Task",
+    "auprc",
+    "auroc",
+    "bootstrap",
+    "chromosome_folds",
+    "compare",
+    "coverage",
+    "cross_validate",
+    "evaluate",
+    "fold_change_pearson",
+    "gene_correlation",
+    "interval",
+    "leave_groups_out",
+    "leave_one_out",
+    "pearson",
+    "r2",
+    "slope",
+    "spearman",
+    "specific",
+    "summarise",
+]

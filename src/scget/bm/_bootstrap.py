@@ -245,8 +245,14 @@ def _auprc(y_g: np.ndarray, w_gb: np.ndarray) -> Replicate:
 
 
 def _share(_y_g: np.ndarray, w_gb: np.ndarray) -> Replicate:
-    """Weighted mean of flags."""
-    return lambda x_g: (x_g @ w_gb) / w_gb.sum(axis=0)
+    """Weighted mean of flags, NaN left out."""
+
+    def of(x_g: np.ndarray) -> np.ndarray:
+        known_g = np.isfinite(x_g)
+        n_b = known_g @ w_gb
+        return np.divide(np.where(known_g, x_g, 0) @ w_gb, n_b, out=np.full(len(n_b), np.nan), where=n_b > 0)
+
+    return of
 
 
 def _median(_y_g: np.ndarray, w_gb: np.ndarray) -> Replicate:

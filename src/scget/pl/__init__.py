@@ -2,5 +2,6 @@
 
 from ._attribution import attribution
 from ._predicted import predicted
+from ._scores import scores
 
-__all__ = ["attribution", "predicted"]
+__all__ = ["attribution", "predicted", "scores"]
