@@ -3,6 +3,7 @@
 from ._baselines import BASELINES, Task
 from ._bootstrap import bootstrap
 from ._compare import compare
+from ._crispri import crispri
 from ._cross_validate import cross_validate
 from ._evaluate import evaluate, summarise
 from ._metrics import (
@@ -18,6 +19,7 @@ from ._metrics import (
     spearman,
     specific,
 )
+from ._mpra import mpra
 from ._splits import Split, chromosome_folds, leave_groups_out, leave_one_out
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "chromosome_folds",
     "compare",
     "coverage",
+    "crispri",
     "cross_validate",
     "evaluate",
     "fold_change_pearson",
@@ -37,6 +40,7 @@ __all__ = [
     "interval",
     "leave_groups_out",
     "leave_one_out",
+    "mpra",
     "pearson",
     "r2",
     "slope",
