@@ -122,6 +122,16 @@ def test_overlap_against_a_loop(tested, links, aggregate, function):
     pd.testing.assert_frame_equal(same, table)
 
 
+def test_few_links_warn(tested):
+    pair = tested.iloc[0]
+    region = f"{pair['chrom']}:{pair['chromStart']}-{pair['chromEnd']}"
+    genes = tested["measuredGeneSymbol"].unique()
+    links = pd.DataFrame({"gene": genes, "region": region, "score": 1.0})
+    with pytest.warns(ScgetWarning, match="of 300 pairs have no link and score the lowest.*assembly"):
+        table = crispri(links, tested, n_bootstrap=0)
+    assert 270 < _value(table, "prediction", "n_missing") < 300
+
+
 def test_order_of_pairs_and_links_does_not_count(tested, links):
     links = links.assign(gene=links["gene"].astype(str).replace("G0", "G8"))  # then G0 has none
     pairs = tested[tested["measuredGeneSymbol"] != "G0"]
@@ -263,6 +273,10 @@ def test_references_that_are_refused(tested, change, message):
         (lambda k: k.assign(score=np.nan), "links have no finite 'score'"),
         (lambda k: k.assign(region=k["region"].astype(str).str[3:]), "no chromosome in common.*'chr'"),
         (lambda k: k.assign(region=k["region"].astype(str) + "x"), "cannot read"),
+        (
+            lambda k: k.assign(region=[f"chr1:{9**9 + i}-{9**9 + i + 1}" for i in range(len(k))]),
+            "no link touches.*assembly",
+        ),
     ],
 )
 def test_links_that_are_refused(tested, links, change, message):

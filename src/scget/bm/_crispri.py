@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm.auto import tqdm
 
 from scget._errors import InputError, first
 
@@ -122,7 +123,7 @@ def crispri(
     group_n = _groups(pairs, draw)
     truth_n, distance_n = pairs["regulated"].to_numpy(), pairs["distance"].to_numpy()
     lines = []
-    for label, (low, high) in BINS.items():
+    for label, (low, high) in tqdm(BINS.items(), desc="Drawing pairs", unit="bin", leave=False):
         inside = (distance_n > low) & (distance_n <= high)
         chosen = {name: values[inside] for name, values in scores.items()}
         judged = _judge(chosen, truth_n[inside], group_n[inside], n_bootstrap, seed)

@@ -30,6 +30,7 @@ COLUMNS = {  # what is read, and its column in the tables of EngreitzLab/CRISPR_
 NEEDED = ("chrom", "start", "end", "gene", "regulated")
 LINK_COLUMNS = ("gene", "region")
 AGGREGATES = ("sum", "max")
+FEW = 0.9  # share of pairs without a link above which something is probably wrong
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
 
@@ -107,7 +108,18 @@ def score_pairs(links: pd.DataFrame, pairs: pd.DataFrame, *, score: str, row: st
     links = links.assign(region=code).sort_values(["region", "gene"])  # sums do not hang on the order of links
     by_pair = met.merge(links, on="region").groupby(["element", "gene"])["score"].agg(aggregate)
     wanted = pd.MultiIndex.from_arrays([element_n, pairs["gene"]])
-    return by_pair.reindex(wanted).to_numpy(dtype=np.float64)
+    score_n = by_pair.reindex(wanted).to_numpy(dtype=np.float64)
+    _check_covered(np.isnan(score_n))
+    return score_n
+
+
+def _check_covered(missing_n: np.ndarray) -> None:
+    """Links of another assembly of the genome fall beside nearly all elements."""
+    advice = "Are links and reference of one genome assembly? More regions per gene: tl.attribute(..., top=...)."
+    if missing_n.all():
+        raise InputError(f"no link touches an element tested with its gene, of {len(missing_n):,} pairs. {advice}")
+    if missing_n.mean() > FEW:
+        warn(f"{int(missing_n.sum()):,} of {len(missing_n):,} pairs have no link and score the lowest. {advice}")
 
 
 def _overlaps(elements: Regions, regions: Regions) -> pd.DataFrame:
