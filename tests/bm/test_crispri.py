@@ -132,13 +132,14 @@ def test_few_links_warn(tested):
     assert 270 < _value(table, "prediction", "n_missing") < 300
 
 
-def test_order_of_pairs_and_links_does_not_count(tested, links):
+@pytest.mark.parametrize("draw", ["pairs", "elements"])
+def test_order_of_pairs_and_links_does_not_count(tested, links, draw):
     links = links.assign(gene=links["gene"].astype(str).replace("G0", "G8"))  # then G0 has none
     pairs = tested[tested["measuredGeneSymbol"] != "G0"]
-    a = crispri({"mine": links, "other": pairs["DHS.RPM"]}, pairs, n_bootstrap=20, draw="elements")
+    a = crispri({"mine": links, "other": pairs["DHS.RPM"]}, pairs, n_bootstrap=20, draw=draw)
     mixed = pairs.sample(frac=1, random_state=1)
     shuffled = {"mine": links.sample(frac=1, random_state=2), "other": pairs["DHS.RPM"].sample(frac=1, random_state=3)}
-    pd.testing.assert_frame_equal(a, crispri(shuffled, mixed, n_bootstrap=20, draw="elements"))
+    pd.testing.assert_frame_equal(a, crispri(shuffled, mixed, n_bootstrap=20, draw=draw))
     assert list(a["predictor"][:2]) == ["mine", "other"]
 
 
