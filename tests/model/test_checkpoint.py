@@ -52,7 +52,7 @@ def test_only_tensors_and_text_are_written(saved):
     assert sorted(p.name for p in saved.iterdir()) == ["model.json", "weights.safetensors"]
     assert sorted(p.name for p in saved.parent.iterdir()) == ["my_get"]
     description = json.loads((saved / "model.json").read_text())
-    assert description["format"] == 2 and description["holdout"]["obs"] == ["T5"] and description == sealed(description)
+    assert description["format"] == 3 and description["holdout"]["obs"] == ["T5"] and description == sealed(description)
     assert description["weights_sha256"] == hashlib.sha256((saved / "weights.safetensors").read_bytes()).hexdigest()
 
 
@@ -115,9 +115,9 @@ def test_damage_is_found(copied):
     [
         ("", "is not JSON"),
         ("[1, 2]", "does not describe a scget model"),
-        ('{"format": 99}', "of format 99, this scget reads 2: upgrade"),
-        ('{"format": 1}', "of format 1, this scget reads 2: train and save the model anew"),
-        ('{"format": 2}', "sha256 of .*model.json is not the one it names"),
+        ('{"format": 99}', "of format 99, this scget reads 3: upgrade"),
+        ('{"format": 1}', "of format 1, this scget reads 3: train and save the model anew"),
+        ('{"format": 3}', "sha256 of .*model.json is not the one it names"),
         ("{}", "does not describe"),
     ],
 )
@@ -265,7 +265,9 @@ def test_chromosomes_never_seen_change_nothing_elsewhere(saved, trained, toy):
 
 def test_some_of_the_regions_keep_what_does_not_rest_on_the_others(trained, toy, tmp_path):
     """With accessibility as open or not, a chromosome does not know of another, so leaving one out changes nothing."""
-    model = GET(trained.adata, width=8, n_layers=1, n_heads=2, window=16, accessibility="binary")
+    model = GET(
+        trained.adata, width=8, n_layers=1, n_heads=2, window=16, accessibility="binary", baseline="training_mean"
+    )
     model.train(1, holdout_obs=["T5"], accelerator="cpu", enable_progress_bar=False)
     plain = model.predict()
     model.save(tmp_path / "binary")

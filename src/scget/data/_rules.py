@@ -20,7 +20,8 @@ class Rules:
     mean distribution of the training rows; log10(count / total * 1e5 + 1) over the row's greatest; or 1 where open.
     ``fold``: whether its departure from the training mean is a second channel. ``per_window``: whether accessibility is
     divided by the greatest of each window. ``cutoff``: log-accessibility over the row's greatest, below which
-    expression counts as 0 in training. ``extra``: names of further channels.
+    expression counts as 0 in training. ``similar``: whether the training rows themselves, weighted by likeness, are part
+    of a prediction. ``extra``: names of further channels.
     """
 
     window: int = 200
@@ -31,6 +32,7 @@ class Rules:
     fold: bool = True
     per_window: bool = False
     cutoff: float = 0.0
+    similar: bool = True
     extra: tuple[str, ...] = ()
 
     @property
@@ -58,5 +60,6 @@ PRESETS = {
         fold=False,
         per_window=True,
         cutoff=0.05,
+        similar=False,
     ),
 }

@@ -11,9 +11,11 @@ import scipy.sparse as sp
 from scget._errors import InputError
 
 from ._rules import Rules
+from ._similar import SimilarRows, keep_rows
 from ._table import RegionTable
 
 N_QUANTILES = 4097  # resolution 1 / 4096 of the regions, linear between
+_SIMILAR = "similar."
 _ENOUGH_KNOWN = 0.5  # share of the training regions, from which ranks are taken among them alone
 
 
@@ -25,7 +27,8 @@ class Scaling:
     accessibility, to which every row is mapped, so that depth does not matter. ``accessibility_p`` at ``region_p``:
     mean over training rows per region. ``expression_g`` of ``gene_g``: mean log10(CPM + 1) over training rows, NaN
     where the gene was held out. ``level``: centre and scale of these means; ``deviation``: scale of the departures.
-    ``extra_e2``: mean and standard deviation of the extra channels. ``rules``: how all of it is applied.
+    ``extra_e2``: mean and standard deviation of the extra channels. ``similar``: the training rows, where the rules have
+    them. ``rules``: how all of it is applied.
     """
 
     motif_m: np.ndarray
@@ -37,6 +40,7 @@ class Scaling:
     level: np.ndarray
     deviation: np.ndarray
     extra_e2: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    similar: SimilarRows | None = None
     rules: Rules = field(default_factory=Rules)
 
     def motifs(self, table: RegionTable) -> np.ndarray:
@@ -60,8 +64,7 @@ class Scaling:
         """
         at = pd.Index(self.region_p).get_indexer(table.regions.names)
         known_p = at >= 0
-        enough = known_p.sum() >= _ENOUGH_KNOWN * len(self.region_p)  # too few of them would rank the others by chance
-        open_kp = self._accessibility(table.counts_kp, known_p if enough else np.ones_like(known_p))
+        open_kp = self._accessibility(table.counts_kp, self._rank_among(known_p))
         channels = [open_kp[..., None]]
         if self.rules.fold:
             channels.append(np.where(known_p, open_kp - self.accessibility_p[at], 0.0)[..., None])
@@ -98,6 +101,31 @@ class Scaling:
             expression_kq = np.where(barely_kq & np.isfinite(expression_kq), 0.0, expression_kq)
         return np.stack([level_kq, deviation_kq / self.deviation[0], expression_kq], axis=-1).astype(np.float32)
 
+    def similar_rows(self, table: RegionTable, row_k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What the training rows say of the rows ``row_k`` (positions).
+
+        Departure from the training mean (k, g), NaN for a gene not seen in training; weight of each training row (k, j);
+        and likeness (k,), see :class:`SimilarRows`. Without training rows kept, 0 for all.
+        """
+        kept = self.similar
+        if kept is None:
+            departure_kg = np.where(np.isfinite(self.expression(table.genes)), 0.0, np.nan)[None].repeat(len(row_k), 0)
+            return departure_kg, np.zeros((len(row_k), 0)), np.zeros(len(row_k))
+        at_n = pd.Index(table.regions.names).get_indexer(self.region_p[kept.region_n])
+        known_p = pd.Index(self.region_p).get_indexer(table.regions.names) >= 0
+        open_kn = np.full((len(row_k), len(at_n)), np.nan)
+        for out_n, k in zip(open_kn, row_k, strict=True):
+            open_p = self._accessibility(table.counts_kp[k : k + 1], self._rank_among(known_p))[0]
+            out_n[:] = np.where(at_n >= 0, open_p[at_n] - self.accessibility_p[kept.region_n], np.nan)
+        weight_kj, likeness_k = kept.weights(open_kn)
+        at_g = pd.Index(self.gene_g).get_indexer(table.genes)
+        departure_jg = np.pad(kept.departure_jg, ((0, 0), (0, 1)), constant_values=np.nan)[:, at_g]
+        return weight_kj @ departure_jg, weight_kj, likeness_k
+
+    def _rank_among(self, known_p: np.ndarray) -> np.ndarray:
+        """The regions of training, or all where too few of those are here: they would rank the others by chance."""
+        return known_p if known_p.sum() >= _ENOUGH_KNOWN * len(self.region_p) else np.ones_like(known_p)
+
     def _accessibility(self, counts_kp: np.ndarray, known_p: np.ndarray) -> np.ndarray:
         """Accessibility by the rules, (k, p); ``known_p`` are the regions to rank among."""
         if self.rules.accessibility == "binary":
@@ -120,8 +148,17 @@ class Scaling:
         return out_kp
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Field name to array, to be saved."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "rules"}
+        """Field name to array, to be saved; those of the training rows kept as ``similar.<field>``."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("rules", "similar")}
+        kept = {} if self.similar is None else self.similar.arrays()
+        return own | {f"{_SIMILAR}{name}": array for name, array in kept.items()}
+
+    @classmethod
+    def of(cls, arrays: dict[str, np.ndarray], rules: Rules) -> Scaling:
+        """What :meth:`arrays` gave."""
+        own = {name: array for name, array in arrays.items() if not name.startswith(_SIMILAR)}
+        kept = {name.removeprefix(_SIMILAR): array for name, array in arrays.items() if name not in own}
+        return cls(**own, similar=SimilarRows(**kept) if kept else None, rules=rules)
 
 
 def fit_scaling(
@@ -155,11 +192,16 @@ def fit_scaling(
         rules=rules,
     )
     every_p = np.ones(len(table.regions), dtype=bool)
-    mean_p = unit._accessibility(table.counts_kp[row_k], every_p).mean(axis=0)
-    parts = unit.arrays() | {"accessibility_p": mean_p}
-    if table.expression_kg is not None:
-        parts |= _fit_expression(table, row_k, region_p)
-    return Scaling(**parts, rules=rules)
+    open_jp = unit._accessibility(table.counts_kp[row_k], every_p)
+    parts = unit.arrays() | {"accessibility_p": open_jp.mean(axis=0)}
+    if table.expression_kg is None:
+        return Scaling(**parts, rules=rules)
+    parts |= _fit_expression(table, row_k, region_p)
+    if not rules.similar:
+        return Scaling(**parts, rules=rules)
+    departure_jg = table.expression_kg[row_k] - parts["expression_g"]
+    kept = keep_rows(table.rows[row_k], region_p, open_jp, parts["accessibility_p"], departure_jg)
+    return Scaling(**parts, similar=kept, rules=rules)
 
 
 def _fit_expression(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray) -> dict[str, np.ndarray]:

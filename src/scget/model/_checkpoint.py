@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ._get import GET
 
 WEIGHTS = "weights.safetensors"
-_TEXT = ("region_p", "gene_g")  # fields of Scaling that hold names
+_TEXT = ("region_p", "gene_g", "similar.row_j")  # arrays of Scaling that hold names
 
 
 def write(
@@ -68,7 +68,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], Scaling | None, dict[str, Any
     fitted = {n.removeprefix("scaling."): t for n, t in tensors.items() if n.startswith("scaling.")}
     try:
         arrays = {n: _tensor_to_text(t) if n in _TEXT else t.numpy() for n, t in fitted.items()}
-        return state, Scaling(**arrays, rules=Rules()) if arrays else None, description
+        return state, Scaling.of(arrays, Rules()) if arrays else None, description
     except (TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder / WEIGHTS} lacks fitted scales ({error})") from error
 
@@ -170,17 +170,22 @@ def _check_sizes(state: dict[str, Tensor], init: dict[str, Any], n_motifs: int) 
 def _check_scaling(scaling: Scaling | None, n_motifs: int, n_extra: int) -> None:
     """Refuse fitted scales that do not fit each other."""
     arrays = {} if scaling is None else scaling.arrays()
-    n_regions, n_genes = (arrays[name].size if arrays else 0 for name in _TEXT)
+    n_regions, n_genes, n_rows = (arrays[name].size if name in arrays else 0 for name in _TEXT)
     shapes = {"motif_m": (n_motifs,), "level": (2,), "deviation": (1,), "extra_e2": (n_extra, 2)}
     shapes |= {
         "region_p": (n_regions,),
         "accessibility_p": (n_regions,),
         "gene_g": (n_genes,),
         "expression_g": (n_genes,),
+        "similar.departure_jg": (n_rows, n_genes),
     }
-    wrong = [
-        n for n, a in arrays.items() if a.shape != shapes.get(n, (a.size,)) or (n not in _TEXT and a.dtype.kind != "f")
-    ]
+    if n_rows:
+        region_n = arrays["similar.region_n"]
+        shapes["similar.open_jn"] = (n_rows, region_n.size)
+    kinds = dict.fromkeys(_TEXT, "O") | {"similar.region_n": "i"}
+    wrong = [n for n, a in arrays.items() if a.shape != shapes.get(n, (a.size,)) or a.dtype.kind != kinds.get(n, "f")]
+    if n_rows and not wrong and region_n.size and not 0 <= region_n.min() <= region_n.max() < n_regions:
+        wrong = ["similar.region_n"]
     if wrong:
         raise CheckpointError(f"{WEIGHTS} holds fitted scales that do not fit each other or the motifs: {first(wrong)}")
 

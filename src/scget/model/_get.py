@@ -17,8 +17,9 @@ from scget.module import ExpressionNet, _lora
 
 from . import _checkpoint, _finetune, _folds, _hub, _import, _train
 from ._accessibility import predict_regions
+from ._expression import SlotPrediction
 from ._fit import seeded
-from ._infer import Attribution, SlotPrediction, attribute_genes, predict_all
+from ._infer import Attribution, attribute_genes, predict_all
 from ._run import pick_device
 from ._setup import check_registrable, check_seed, check_setup, choose_network, choose_rules, read_table
 
@@ -37,7 +38,9 @@ class GET(BaseModelClass):
         from here to ``accessibility`` that are None are as it says.
     baseline
         ``"training_mean"``: predict the departure from the training mean of each gene, and a level for genes without
-        one. ``"zero"`` (published): expression itself.
+        one. ``"similar_rows"``: add to the mean how the training rows depart from it, weighted by how alike their
+        accessibility is, and the predicted departure times 1 - sqrt(likeness); the model then holds the training rows'
+        expression. ``"zero"`` (published): expression itself.
     distance_bias
         Let attention fall with genomic distance. Published: False.
     window
@@ -73,7 +76,7 @@ class GET(BaseModelClass):
         drop_path: float = 0.1,
         dropout: float = 0.0,
         preset: Literal["default", "compat"] = "default",
-        baseline: Literal["training_mean", "zero"] | None = None,
+        baseline: Literal["similar_rows", "training_mean", "zero"] | None = None,
         distance_bias: bool | None = None,
         window: int | None = None,
         closed: Closed | None = None,
@@ -84,7 +87,7 @@ class GET(BaseModelClass):
         super().__init__(mdata, registry)
         extra = self.registry["setup_args"].get("extra_keys")
         check_seed(seed)
-        self.rules: Rules = choose_rules(preset, window, closed, accessibility, task, extra)
+        self.rules: Rules = choose_rules(preset, baseline, window, closed, accessibility, task, extra)
         sizes = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "drop_path": drop_path, "dropout": dropout}
         n_motifs = self.summary_stats["n_motifs"]
         self.config = choose_network(self.rules, preset, baseline, distance_bias, n_motifs=n_motifs, task=task, **sizes)

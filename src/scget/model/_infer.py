@@ -17,10 +17,10 @@ from scget.data import Batch, RegionTable, Scaling, TokenSource, WindowBatches, 
 from scget.data._table import positions
 from scget.module import ExpressionNet
 
+from ._expression import SlotPrediction, own_share, to_expression
+
 if TYPE_CHECKING:
     from ._get import GET
-
-LEVEL, DEVIATION = 0, 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batc
     source, windows = prepare(model, table, rows, batch_size)
     shape_kq = (len(table.rows), len(table.promoters.region_q))
     out_kqo = predict_slots(model.module, source, windows, shape_kq, batch_size)
-    return to_expression(out_kqo, table, model.scaling)
+    return to_expression(out_kqo, table, model.scaling, table.row_positions(rows))
 
 
 @torch.inference_mode()
@@ -109,29 +109,6 @@ def predict_slots(
     return out_kqo
 
 
-@dataclass(frozen=True)
-class SlotPrediction:
-    """Network outputs in log10(CPM + 1): at promoter slots (k, q) and at genes (k, g)."""
-
-    slots_kq: np.ndarray
-    genes_kg: np.ndarray
-
-
-def to_expression(out_kqo: np.ndarray, table: RegionTable, scaling: Scaling) -> SlotPrediction:
-    """Add the deviation to the training mean or, for a gene never seen, to the predicted level; at least 0."""
-    pairs = table.promoters
-    if out_kqo.shape[-1] == 1:
-        return SlotPrediction(out_kqo[..., 0], pairs.slots_to_genes(out_kqo[..., 0]))
-    level_kq = scaling.level[0] + scaling.level[1] * out_kqo[..., LEVEL]
-    deviation_kq = scaling.deviation[0] * out_kqo[..., DEVIATION]
-    mean_g = scaling.expression(table.genes)
-    mean_q = pairs.genes_to_slots(mean_g[None])[0]
-    base_kq = np.where(np.isfinite(mean_q), mean_q, level_kq)
-    base_kg = np.where(np.isfinite(mean_g), mean_g, pairs.slots_to_genes(level_kq))
-    genes_kg = base_kg + pairs.slots_to_genes(deviation_kq)
-    return SlotPrediction(np.maximum(base_kq + deviation_kq, 0), np.maximum(genes_kg, 0))
-
-
 def genes_to_explain(table: RegionTable, genes: Sequence[str] | None) -> np.ndarray:
     """Positions of genes that have a promoter region; :class:`InputError` for others."""
     able = np.unique(table.promoters.gene_n)
@@ -157,7 +134,7 @@ def attribute_genes(
     source, windows = prepare(model, table, rows, batch_size)
     gene_g, row_k, net = genes_to_explain(table, genes), table.row_positions(rows), model.module
     jobs = _jobs(windows, table, row_k, gene_g)
-    weight_jo = _output_weights(net, table, model.scaling, jobs, source.center_p.device)
+    weight_jo = _output_weights(net, table, model.scaling, row_k, jobs).to(source.center_p.device)
     motifs_jm, links = [], []
     for part in progress(np.array_split(np.arange(len(jobs)), max(-(-len(jobs) // batch_size), 1)), "attribute"):
         job = jobs.iloc[part]
@@ -216,7 +193,7 @@ def _jobs(windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.nd
 
 
 def _output_weights(
-    net: ExpressionNet, table: RegionTable, scaling: Scaling, jobs: pd.DataFrame, device: torch.device
+    net: ExpressionNet, table: RegionTable, scaling: Scaling, row_k: np.ndarray, jobs: pd.DataFrame
 ) -> Tensor:
     """How much each output of the network counts in the gene's prediction, (job, o): its own strand only."""
     weight = np.zeros((len(jobs), net.config.n_outputs), dtype=np.float32)
@@ -227,8 +204,9 @@ def _output_weights(
     else:
         unseen = np.isnan(scaling.expression(table.genes))[jobs["gene"].to_numpy()]
         weight[at, strand] = np.where(unseen, scaling.level[1], 0) * share
-        weight[at, 2 + strand] = scaling.deviation[0] * share
-    return torch.from_numpy(weight).to(device)
+        share_j = own_share(scaling.similar_rows(table, row_k)[2])[pd.Index(row_k).get_indexer(jobs["row"])]
+        weight[at, 2 + strand] = scaling.deviation[0] * share * np.where(unseen, 1, share_j)
+    return torch.from_numpy(weight)
 
 
 def _links(effect_br: np.ndarray, index_br: np.ndarray, job: pd.DataFrame) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def check_registrable(mdata: MuData, setup: dict[str, Any]) -> None:
 
 _CHOICES = {
     "preset": (*PRESETS,),
-    "baseline": ("training_mean", "zero", None),
+    "baseline": ("similar_rows", "training_mean", "zero", None),
     "closed": ("promoters", "drop", "keep", None),
     "accessibility": ("quantitative", "binary", None),
     "task": ("expression", "accessibility", "both"),
@@ -65,10 +65,16 @@ def check_seed(seed: Any) -> None:
 
 
 def choose_rules(
-    preset: str, window: int | None, closed: Any, accessibility: str | None, task: str, extra: Sequence[str] | None
+    preset: str,
+    baseline: str | None,
+    window: int | None,
+    closed: Any,
+    accessibility: str | None,
+    task: str,
+    extra: Sequence[str] | None,
 ) -> Rules:
     """The rules of a preset with what was asked for in their place; settings without meaning are refused."""
-    _check_choices(preset=preset, closed=closed, accessibility=accessibility, task=task)
+    _check_choices(preset=preset, baseline=baseline, closed=closed, accessibility=accessibility, task=task)
     rules = PRESETS[preset]
     window = rules.window if window is None else window
     if type(window) is not int or window < 1:
@@ -78,7 +84,8 @@ def choose_rules(
             f"task={task!r} with accessibility='binary': open regions are all 1, so there is nothing to learn. Take "
             "'quantitative'."
         )
-    rules = replace(rules, window=window, closed=closed or rules.closed, extra=tuple(extra or ()))
+    similar = rules.similar if baseline is None else baseline == "similar_rows"
+    rules = replace(rules, window=window, closed=closed or rules.closed, similar=similar, extra=tuple(extra or ()))
     return replace(rules, accessibility="binary") if accessibility == "binary" else rules
 
 
@@ -86,13 +93,12 @@ def choose_network(
     rules: Rules, preset: str, baseline: str | None, distance_bias: bool | None, **sizes: Any
 ) -> GETConfig:
     """The network for these rules: the published one for ``compat``, where nothing else is asked for."""
-    _check_choices(baseline=baseline)
     default = preset == "default"
     try:
         return GETConfig(
             n_channels=rules.n_channels,
             n_accessibility=1 + rules.fold,
-            deviation=default if baseline is None else baseline == "training_mean",
+            deviation=default if baseline is None else baseline != "zero",
             distance_bias=default if distance_bias is None else distance_bias,
             **sizes,
         )
