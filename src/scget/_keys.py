@@ -46,6 +46,11 @@ class Slots:
         return f"{self.key}_std"
 
     @property
+    def unlikeness(self) -> str:
+        """``rna.obs``: share of a row's accessibility that is like no training row's."""
+        return f"{self.key}_ood"
+
+    @property
     def embedding(self) -> str:
         """``atac.obsm``: rows x d."""
         return f"X_{self.key}"

@@ -35,7 +35,7 @@ def _gene_output(model, gene):
 
     net = copy.deepcopy(model.module).double()
     unseen = np.isnan(scaling.expression(table.genes)[gene])
-    share = 1.0 if unseen else 1 - np.sqrt(scaling.similar_rows(table, np.array([row]))[2][0])
+    share = 1.0 if unseen else scaling.similar.own_share(scaling.likeness(table, np.array([row])).share_k)[0]
 
     def predict(tokens):
         out = net(tokens, center.expand(len(tokens), -1))[:, at]

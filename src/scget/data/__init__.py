@@ -1,10 +1,12 @@
 """A registered MuData to batches of windows."""
 
+from ._augment import drop_motifs, mix_rows
 from ._extra import check_extra
 from ._fields import MuDataManager, default_modalities, setup_manager
 from ._loader import Batch, TokenSource, WindowBatches, WindowDataModule
 from ._rules import PRESETS, Rules
 from ._scaling import Scaling, fit_scaling
+from ._similar import Likeness
 from ._table import Promoters, RegionTable, build_table, has_expression
 from ._windows import Closed, Tokens, Windows, lay_tokens, prediction_windows, training_windows
 
@@ -14,6 +16,7 @@ __all__ = [
     "check_extra",
     "Batch",
     "Closed",
+    "Likeness",
     "MuDataManager",
     "Promoters",
     "RegionTable",
@@ -25,9 +28,11 @@ __all__ = [
     "Windows",
     "build_table",
     "default_modalities",
+    "drop_motifs",
     "fit_scaling",
     "has_expression",
     "lay_tokens",
+    "mix_rows",
     "prediction_windows",
     "setup_manager",
     "training_windows",

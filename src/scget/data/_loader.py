@@ -25,6 +25,7 @@ class Batch:
 
     ``tokens_brf`` features (0 where padded), ``center_br`` region centres in bp, ``pad_br`` True where there is no
     region (None where all are), ``slot_brs`` promoter slot per region and strand (-1: none), ``row_b`` row positions.
+    ``mixed``: of windows between two rows, the other row (b,) and the share of the first (b,).
     """
 
     tokens_brf: Tensor
@@ -32,6 +33,7 @@ class Batch:
     pad_br: Tensor | None
     slot_brs: Tensor
     row_b: Tensor
+    mixed: tuple[Tensor, Tensor] | None = None
 
 
 class TokenSource(nn.Module):
@@ -44,8 +46,16 @@ class TokenSource(nn.Module):
     target_kqo: Tensor
     unit_km: Tensor
     depth_k: Tensor
+    row_j: Tensor
 
-    def __init__(self, table: RegionTable, scaling: Scaling, *, targets: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        table: RegionTable,
+        scaling: Scaling,
+        *,
+        targets: np.ndarray | None = None,
+        row_j: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
         slot_ps = table.promoters.slot_of(len(table.regions))
         arrays = {
@@ -53,6 +63,7 @@ class TokenSource(nn.Module):
             "channels_kpc": np.pad(scaling.channels(table), ((0, 0), (0, 1), (0, 0))),
             "center_p": np.append(table.regions.centers, 0),
             "slot_ps": np.concatenate([slot_ps, [[-1, -1]]]),
+            "row_j": np.arange(len(table.rows)) if row_j is None else row_j,  # those trained on
         }
         unit_km = scaling.motif_units(table)
         self.has_units, self.per_window = unit_km is not None, scaling.rules.per_window
@@ -91,7 +102,12 @@ class TokenSource(nn.Module):
         return self._at_slots(batch)[..., 2]
 
     def _at_slots(self, batch: Batch) -> Tensor:
-        return self.target_kqo[batch.row_b[:, None, None], batch.slot_brs]
+        own = self.target_kqo[batch.row_b[:, None, None], batch.slot_brs]
+        if batch.mixed is None:
+            return own
+        other_b, share_b = batch.mixed
+        share_b111 = share_b[:, None, None, None]
+        return share_b111 * own + (1 - share_b111) * self.target_kqo[other_b[:, None, None], batch.slot_brs]
 
 
 def _with_blank(array: np.ndarray) -> np.ndarray:

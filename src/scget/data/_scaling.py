@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scget._errors import InputError
 
 from ._rules import Rules
-from ._similar import SimilarRows, keep_rows
+from ._similar import Likeness, SimilarRows, keep_rows
 from ._table import RegionTable
 
 N_QUANTILES = 4097  # resolution 1 / 4096 of the regions, linear between
@@ -101,26 +101,31 @@ class Scaling:
             expression_kq = np.where(barely_kq & np.isfinite(expression_kq), 0.0, expression_kq)
         return np.stack([level_kq, deviation_kq / self.deviation[0], expression_kq], axis=-1).astype(np.float32)
 
-    def similar_rows(self, table: RegionTable, row_k: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What the training rows say of the rows ``row_k`` (positions).
-
-        Departure from the training mean (k, g), NaN for a gene not seen in training; weight of each training row (k, j);
-        and likeness (k,), see :class:`SimilarRows`. Without training rows kept, 0 for all.
-        """
+    def likeness(self, table: RegionTable, row_k: np.ndarray) -> Likeness | None:
+        """How alike the rows ``row_k`` (positions) are to the training rows; None where these are not kept."""
         kept = self.similar
         if kept is None:
-            departure_kg = np.where(np.isfinite(self.expression(table.genes)), 0.0, np.nan)[None].repeat(len(row_k), 0)
-            return departure_kg, np.zeros((len(row_k), 0)), np.zeros(len(row_k))
+            return None
         at_n = pd.Index(table.regions.names).get_indexer(self.region_p[kept.region_n])
         known_p = pd.Index(self.region_p).get_indexer(table.regions.names) >= 0
         open_kn = np.full((len(row_k), len(at_n)), np.nan)
         for out_n, k in zip(open_kn, row_k, strict=True):
             open_p = self._accessibility(table.counts_kp[k : k + 1], self._rank_among(known_p))[0]
             out_n[:] = np.where(at_n >= 0, open_p[at_n] - self.accessibility_p[kept.region_n], np.nan)
-        weight_kj, likeness_k = kept.weights(open_kn)
-        at_g = pd.Index(self.gene_g).get_indexer(table.genes)
-        departure_jg = np.pad(kept.departure_jg, ((0, 0), (0, 1)), constant_values=np.nan)[:, at_g]
-        return weight_kj @ departure_jg, weight_kj, likeness_k
+        return kept.weights(open_kn)
+
+    def said_by(self, like: Likeness | None, genes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Departure of ``genes`` from their training mean as the training rows weighted have it, and its error.
+
+        (k, g) each, log10(CPM + 1); NaN for a gene not seen in training. Without likeness, 0 and NaN.
+        """
+        if like is None or self.similar is None:
+            seen_1g = np.isfinite(self.expression(genes))[None]
+            return np.where(seen_1g, 0.0, np.nan), np.full(seen_1g.shape, np.nan)
+        at = pd.Index(self.gene_g).get_indexer(genes)
+        departure_jg = np.pad(self.similar.departure_jg, ((0, 0), (0, 1)), constant_values=np.nan)[:, at]
+        error_g = np.append(self.similar.error_g, np.nan)[at]
+        return like.weight_kj @ departure_jg, np.sqrt(like.left_k[:, None] * error_g)
 
     def _rank_among(self, known_p: np.ndarray) -> np.ndarray:
         """The regions of training, or all where too few of those are here: they would rank the others by chance."""

@@ -178,6 +178,8 @@ def _check_scaling(scaling: Scaling | None, n_motifs: int, n_extra: int) -> None
         "gene_g": (n_genes,),
         "expression_g": (n_genes,),
         "similar.departure_jg": (n_rows, n_genes),
+        "similar.error_g": (n_genes,),
+        "similar.trust": (1,),
     }
     if n_rows:
         region_n = arrays["similar.region_n"]

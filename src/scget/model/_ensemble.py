@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 class EnsemblePrediction(SlotPrediction):
     """Means over members, and per gene the standard deviation: of the members, and of the error as calibrated."""
 
-    spread_kg: np.ndarray
-    std_kg: np.ndarray
+    spread_kg: np.ndarray = field(kw_only=True)
 
 
 class Ensemble:
@@ -177,14 +176,17 @@ class Ensemble:
     ) -> EnsemblePrediction:
         asked = unseen(self.members, table) if out_of_fold else known(self.members, table)
         new_g = np.full(len(table.genes), out_of_fold) | ~asked.gene_mg.any(axis=0)
-        genes, slots = Running(), Running()
+        genes, slots, unlike = Running(), Running(), Running()
         for member, pick_g, pick_q in zip(self.members, *(asked if out_of_fold else asked.or_all()), strict=True):
             prediction = predict_all(member, table, rows, batch_size)
             genes.add(prediction.genes_kg, pick_g)
             slots.add(prediction.slots_kq, pick_q)
+            if prediction.ood_k is not None:
+                unlike.add(prediction.ood_k, np.array(True))
         std_kg = np.where(new_g, self._sized("new_genes", genes.std), self._sized("known_genes", genes.std))
         std_kg = np.where(np.isfinite(genes.mean), std_kg, np.nan)
-        return EnsemblePrediction(slots.mean, genes.mean, genes.std, std_kg)
+        ood_k = unlike.mean if np.ndim(unlike.mean) else None
+        return EnsemblePrediction(slots.mean, genes.mean, std_kg, ood_k, spread_kg=genes.std)
 
     def attribute(
         self,

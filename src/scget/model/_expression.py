@@ -6,21 +6,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scget.data import RegionTable, Scaling
+from scget.data import Likeness, RegionTable, Scaling
 
 LEVEL, DEVIATION = 0, 1
 
 
 @dataclass(frozen=True)
 class SlotPrediction:
-    """Network outputs in log10(CPM + 1): at promoter slots (k, q) and at genes (k, g)."""
+    """Network outputs in log10(CPM + 1): at promoter slots (k, q) and at genes (k, g).
+
+    ``std_kg``: standard deviation of the error at genes, NaN where it is not known; ``ood_k``: share of a row's departure
+    from the mean of the training rows that none of them has. None where these are not kept with the model.
+    """
 
     slots_kq: np.ndarray
     genes_kg: np.ndarray
+    std_kg: np.ndarray | None = None
+    ood_k: np.ndarray | None = None
 
 
 def to_expression(out_kqo: np.ndarray, table: RegionTable, scaling: Scaling, row_k: np.ndarray) -> SlotPrediction:
-    """Outputs for the rows ``row_k`` in log10(CPM + 1), at least 0.
+    """Outputs for the rows ``row_k`` in log10(CPM + 1), at least 0; other rows are NaN.
 
     A gene of training: its mean, what similar training rows depart from it, and the predicted departure as far as the
     row is unlike those. A gene never seen: predicted level and departure.
@@ -28,20 +34,30 @@ def to_expression(out_kqo: np.ndarray, table: RegionTable, scaling: Scaling, row
     pairs = table.promoters
     if out_kqo.shape[-1] == 1:
         return SlotPrediction(out_kqo[..., 0], pairs.slots_to_genes(out_kqo[..., 0]))
-    level_kq = scaling.level[0] + scaling.level[1] * out_kqo[..., LEVEL]
-    deviation_kq = scaling.deviation[0] * out_kqo[..., DEVIATION]
-    known_kg = np.full((len(out_kqo), len(table.genes)), np.nan)
-    departure_kg, _, likeness_k = scaling.similar_rows(table, row_k)
-    known_kg[row_k] = scaling.expression(table.genes) + departure_kg
-    share_k1 = np.ones((len(out_kqo), 1))
-    share_k1[row_k, 0] = own_share(likeness_k)
+    level_kq = scaling.level[0] + scaling.level[1] * out_kqo[row_k, :, LEVEL]
+    deviation_kq = scaling.deviation[0] * out_kqo[row_k, :, DEVIATION]
+    like = scaling.likeness(table, row_k)
+    departure_kg, std_kg = scaling.said_by(like, table.genes)
+    known_kg = np.broadcast_to(scaling.expression(table.genes) + departure_kg, (len(row_k), len(table.genes)))
+    share_k1 = own_share(scaling, like, len(row_k))[:, None]
     known_kq = pairs.genes_to_slots(known_kg)
     slots_kq = np.where(np.isfinite(known_kq), known_kq + share_k1 * deviation_kq, level_kq + deviation_kq)
     own_kg, new_kg = (pairs.slots_to_genes(values_kq) for values_kq in (deviation_kq, level_kq + deviation_kq))
     genes_kg = np.where(np.isfinite(known_kg), known_kg + share_k1 * own_kg, new_kg)
-    return SlotPrediction(np.maximum(slots_kq, 0), np.maximum(genes_kg, 0))
+    whole = (_at(row_k, np.maximum(values, 0), len(out_kqo)) for values in (slots_kq, genes_kg))
+    if like is None:
+        return SlotPrediction(*whole)
+    std_kg = np.where(np.isfinite(genes_kg), std_kg, np.nan)
+    return SlotPrediction(*whole, *(_at(row_k, values, len(out_kqo)) for values in (std_kg, 1 - like.share_k)))
 
 
-def own_share(likeness_k: np.ndarray) -> np.ndarray:
-    """How much of the network's departure is added to what similar rows say: 1 for a row that is like none of training."""
-    return 1 - np.sqrt(likeness_k)
+def own_share(scaling: Scaling, like: Likeness | None, n_rows: int) -> np.ndarray:
+    """How much of the network's departure counts in a gene of training, (k,)."""
+    return np.ones(n_rows) if like is None or scaling.similar is None else scaling.similar.own_share(like.share_k)
+
+
+def _at(row_k: np.ndarray, values: np.ndarray, n_rows: int) -> np.ndarray:
+    """``values`` of the rows asked, at their place among all."""
+    whole = np.full((n_rows, *values.shape[1:]), np.nan)
+    whole[row_k] = values
+    return whole

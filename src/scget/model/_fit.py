@@ -140,7 +140,7 @@ def _source(table: RegionTable, scaling: Scaling, row_k: np.ndarray, supervised:
     if not supervised:
         return TokenSource(table, scaling)
     means = replace(scaling, gene_g=table.genes, expression_g=table.expression_kg[row_k].mean(axis=0, dtype=np.float64))
-    return TokenSource(table, scaling, targets=means.targets(table))
+    return TokenSource(table, scaling, targets=means.targets(table), row_j=row_k)
 
 
 def _check_possible(table: RegionTable, supervised: bool, numbers: tuple[int, int]) -> None:

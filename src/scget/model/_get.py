@@ -43,6 +43,8 @@ class GET(BaseModelClass):
         expression. ``"zero"`` (published): expression itself.
     distance_bias
         Let attention fall with genomic distance. Published: False.
+    distance_sums
+        Show each region sums over its neighbours, weighted by exp(-distance / 1, 5, 20 and 100 kb). Published: False.
     window
         Regions per window.
     closed
@@ -78,6 +80,7 @@ class GET(BaseModelClass):
         preset: Literal["default", "compat"] = "default",
         baseline: Literal["similar_rows", "training_mean", "zero"] | None = None,
         distance_bias: bool | None = None,
+        distance_sums: bool | None = None,
         window: int | None = None,
         closed: Closed | None = None,
         accessibility: Literal["quantitative", "binary"] | None = None,
@@ -89,8 +92,9 @@ class GET(BaseModelClass):
         check_seed(seed)
         self.rules: Rules = choose_rules(preset, baseline, window, closed, accessibility, task, extra)
         sizes = {"width": width, "n_layers": n_layers, "n_heads": n_heads, "drop_path": drop_path, "dropout": dropout}
+        by_distance = {"distance_bias": distance_bias, "distance_sums": distance_sums}
         n_motifs = self.summary_stats["n_motifs"]
-        self.config = choose_network(self.rules, preset, baseline, distance_bias, n_motifs=n_motifs, task=task, **sizes)
+        self.config = choose_network(self.rules, preset, baseline, by_distance, n_motifs=n_motifs, task=task, **sizes)
         self.seed = seed
         self.scaling: Any = None  # Scaling, once trained
         self.holdout: Any = None  # HoldOut, once trained

@@ -204,7 +204,9 @@ def _output_weights(
     else:
         unseen = np.isnan(scaling.expression(table.genes))[jobs["gene"].to_numpy()]
         weight[at, strand] = np.where(unseen, scaling.level[1], 0) * share
-        share_j = own_share(scaling.similar_rows(table, row_k)[2])[pd.Index(row_k).get_indexer(jobs["row"])]
+        share_j = own_share(scaling, scaling.likeness(table, row_k), len(row_k))[
+            pd.Index(row_k).get_indexer(jobs["row"])
+        ]
         weight[at, 2 + strand] = scaling.deviation[0] * share * np.where(unseen, 1, share_j)
     return torch.from_numpy(weight)
 

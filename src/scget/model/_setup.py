@@ -90,7 +90,7 @@ def choose_rules(
 
 
 def choose_network(
-    rules: Rules, preset: str, baseline: str | None, distance_bias: bool | None, **sizes: Any
+    rules: Rules, preset: str, baseline: str | None, by_distance: dict[str, bool | None], **sizes: Any
 ) -> GETConfig:
     """The network for these rules: the published one for ``compat``, where nothing else is asked for."""
     default = preset == "default"
@@ -99,7 +99,8 @@ def choose_network(
             n_channels=rules.n_channels,
             n_accessibility=1 + rules.fold,
             deviation=default if baseline is None else baseline != "zero",
-            distance_bias=default if distance_bias is None else distance_bias,
+            distance_bias=default if by_distance["distance_bias"] is None else bool(by_distance["distance_bias"]),
+            distance_sums=default if by_distance["distance_sums"] is None else bool(by_distance["distance_sums"]),
             **sizes,
         )
     except ValueError as error:

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 LN_EPS = 1e-6
 STRANDS = 2
+SCALES = (1_000, 5_000, 20_000, 100_000)  # bp
+N_CODES = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class GETConfig:
         the published expression per strand (2 outputs, softplus).
     distance_bias
         Let attention fall with genomic distance, by a slope learned per head. Off: the published network.
+    distance_sums
+        Show each region, where expression is predicted, sums over its neighbours. Off: the published network.
     task
         What is predicted: expression, accessibility from motifs, or both by two heads.
     """
@@ -55,6 +59,7 @@ class GETConfig:
     dropout: float = 0.0
     deviation: bool = False
     distance_bias: bool = False
+    distance_sums: bool = False
     n_accessibility: int = 1
     task: Literal["expression", "accessibility", "both"] = "expression"
 
@@ -86,6 +91,8 @@ class _Trunk(nn.Module):
         super().__init__()
         self.config = config
         self.region_embed = nn.ModuleDict({"embed": nn.Linear(config.n_features, config.width)})
+        if config.distance_sums:
+            self.region_embed["sums"] = _DistanceSums(config)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.encoder = _Encoder(config)
 
@@ -130,8 +137,10 @@ class ExpressionNet(_Trunk):
         -------
         (b, r, n_outputs), float32 under autocast too. Without ``deviation``, log10(CPM + 1) after softplus.
         """
-        h_brd = self.encode(self.embed(tokens_brf), center_br, pad_br)
-        out_bro = self.head_exp["head"](h_brd).float()
+        h_brd = self.embed(tokens_brf)
+        if self.config.distance_sums and center_br is not None:
+            h_brd = h_brd + self.region_embed["sums"](tokens_brf, center_br)
+        out_bro = self.head_exp["head"](self.encode(h_brd, center_br, pad_br)).float()
         return out_bro if self.config.deviation else F.softplus(out_bro)
 
     def accessibility(
@@ -147,6 +156,27 @@ class ExpressionNet(_Trunk):
         blind_brf = torch.cat([tokens_brf[..., :first], constant_brc, tokens_brf[..., first + n :]], dim=-1)
         h_brd = self.encode(self.embed(blind_brf), center_br, pad_br)
         return F.softplus(self.head_atac["head"](h_brd)[..., 0].float())
+
+
+class _DistanceSums(nn.Module):
+    """Sums over the window of accessibility, and of it times codes of the motifs, weighted by exp(-distance / scale).
+
+    Attention takes means, and cannot tell one open neighbour from five.
+    """
+
+    def __init__(self, config: GETConfig) -> None:
+        super().__init__()
+        self.n_motifs, self.dropout = config.n_motifs, config.dropout
+        self.code = nn.Linear(config.n_motifs, N_CODES, bias=False)
+        self.embed = nn.Linear(len(SCALES) * config.n_channels * (1 + N_CODES), config.width)
+
+    def forward(self, tokens_brf: Tensor, center_br: Tensor) -> Tensor:
+        motif_brm, channel_brc = tokens_brf[..., : self.n_motifs], tokens_brf[..., self.n_motifs :]
+        coded = self.code(motif_brm)[..., None] * channel_brc[..., None, :]
+        value_brv = torch.cat([channel_brc, coded.flatten(2)], dim=-1)
+        distance = (center_br[:, :, None] - center_br[:, None, :]).abs()  # bp, exact in integers
+        sums = [torch.exp(-distance.to(value_brv.dtype) / scale) @ value_brv for scale in SCALES]
+        return self.embed(F.dropout(torch.asinh(torch.cat(sums, dim=-1)), self.dropout, self.training))
 
 
 class MaskedNet(nn.Module):

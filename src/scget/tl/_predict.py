@@ -40,8 +40,10 @@ def predict(
     -------
     None, or the copy. Written: ``rna.layers["get"]`` (rows x genes, log10(CPM + 1); NaN for a gene without a promoter
     region) and the same as a table in ``rna.obsm["get_expression"]``; ``atac.layers["get_plus"]``, ``["get_minus"]``
-    (rows x regions, per strand; NaN where no gene starts); ``mdata.uns["get"]``. Of an ensemble also
-    ``rna.layers["get_std"]``: calibrated standard deviation of the error, rows x genes.
+    (rows x regions, per strand; NaN where no gene starts); ``mdata.uns["get"]``. Where the model keeps its training
+    rows (``baseline="similar_rows"``), or is an ensemble, ``rna.layers["get_std"]``: calibrated standard deviation of the
+    error, rows x genes, NaN where it is not known; and ``rna.obs["get_ood"]``: how much of a row's accessibility is like
+    no training row's, 0 to 1.
 
     Examples
     --------
@@ -62,7 +64,10 @@ def predict(
     expression = expression.reindex(index=rna.obs_names, columns=rna.var_names)
     rna.layers[slots.expression] = expression.to_numpy()
     rna.layers.pop(slots.uncertainty, None)  # of another model
-    if hasattr(prediction, "std_kg"):
+    rna.obs.drop(columns=slots.unlikeness, errors="ignore", inplace=True)
+    if prediction.ood_k is not None:
+        rna.obs[slots.unlikeness] = pd.Series(prediction.ood_k, index=table.rows).reindex(rna.obs_names).to_numpy()
+    if prediction.std_kg is not None:
         std = pd.DataFrame(prediction.std_kg, index=table.rows, columns=table.genes).astype(np.float32)
         rna.layers[slots.uncertainty] = std.reindex(index=rna.obs_names, columns=rna.var_names).to_numpy()
     rna.obsm[slots.expression_table] = without_slashes(expression)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from scget._errors import InputError, TrainingError, first
-from scget.data import Batch, TokenSource
+from scget.data import Batch, TokenSource, drop_motifs, mix_rows
 from scget.module import (
     ExpressionNet,
     negative_binomial_loss,
@@ -71,6 +71,10 @@ class _Plan(lightning.LightningModule):
         """One number to lower."""
         raise NotImplementedError
 
+    def augment(self, batch: Batch, index_br: Tensor) -> Batch:
+        """What is trained on in place of ``batch``, whose regions are ``index_br``."""
+        return batch
+
     def terms(self, batch: Batch) -> Tensor:
         """How many numbers :meth:`loss` is the mean of: batches count by it where several make one step."""
         return torch.tensor(batch.center_br.numel()) if batch.pad_br is None else (~batch.pad_br).sum()
@@ -88,7 +92,7 @@ class _Plan(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch of (row_b, index_br)."""
-        gathered = self.source.gather(*batch)
+        gathered = self.augment(self.source.gather(*batch), batch[1])
         loss = self.loss(gathered)
         self.train_mean.update(loss, len(batch[0]))
         self.log("train_loss", self.train_mean, on_step=False, on_epoch=True, prog_bar=True)
@@ -169,12 +173,26 @@ class ExpressionPlan(_Plan):
         ``"nb"``: negative binomial on counts, with the row's depth as offset and one dispersion, learnt beside.
         Accessibility has no counts left and takes the squared error with ``"nb"``. None: ``"mse"`` for departures from
         the training mean, else ``"poisson"``.
+    mix_rows
+        Train on windows between two rows; see :func:`scget.data.mix_rows`.
+    motif_dropout
+        Share of the windows without motif scores.
     """
 
     module: ExpressionNet
 
-    def __init__(self, module: ExpressionNet, source: TokenSource, *, loss: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        module: ExpressionNet,
+        source: TokenSource,
+        *,
+        loss: str | None = None,
+        mix_rows: bool = False,
+        motif_dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(module, source, **kwargs)
+        self.mix_rows, self.motif_dropout = mix_rows, motif_dropout
         deviation = module.config.deviation and module.config.task != "accessibility"
         self.kind = loss or ("mse" if module.config.deviation else "poisson")
         if self.kind not in LOSSES or (deviation and self.kind != "mse"):
@@ -184,6 +202,11 @@ class ExpressionPlan(_Plan):
             )
         if self.kind == "nb":
             self.log_theta = nn.Parameter(torch.zeros(()))
+
+    def augment(self, batch: Batch, index_br: Tensor) -> Batch:
+        """Windows between two rows, some without motif scores."""
+        batch = mix_rows(batch, index_br, self.source) if self.mix_rows else batch
+        return drop_motifs(batch, self.module.config.n_motifs, self.motif_dropout) if self.motif_dropout else batch
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of expression, of accessibility, or their sum."""
