@@ -20,6 +20,7 @@ from ._metrics import (
     specific,
 )
 from ._mpra import mpra
+from ._multivi import multivi
 from ._splits import Split, chromosome_folds, leave_groups_out, leave_one_out
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "leave_groups_out",
     "leave_one_out",
     "mpra",
+    "multivi",
     "pearson",
     "r2",
     "slope",
