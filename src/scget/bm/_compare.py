@@ -65,7 +65,7 @@ def compare(
         Resamples for the intervals (95%, percentile). 0: none.
     over
         What is drawn: ``"genes"``, or whole chromosomes (``"chroms"``), which leaves in what neighbours share: wider,
-        and honest only with about 10 chromosomes or more; NaN with one.
+        and too narrow yet with fewer than about 10 chromosomes (see :func:`bootstrap`); NaN with one.
     seed
         Of the draws, which are the same for all predictors.
 

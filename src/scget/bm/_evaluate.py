@@ -95,7 +95,8 @@ def summarise(
     value, *ends = (table.reindex(index=order, columns=columns) for table in wide.values())
     if intervals:
         low, high = ends
-        value = value.map("{:.2f}".format) + low.map(" [{:.2f}, ".format) + high.map("{:.2f}]".format)
+        text = value.map("{:.2f}".format) + low.map(" [{:.2f}, ".format) + high.map("{:.2f}]".format)
+        value = text.where(low.notna(), value.map("{:.2f}".format)).where(value.notna(), "-")
     return value.rename(index={name: f"{name} *" for name in KNOWS_ALL_GENES})
 
 

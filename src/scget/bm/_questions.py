@@ -88,7 +88,7 @@ def answer(
     """Row, metric, predictor, value, low, high, n of each; the same resamples for all."""
     values = [question.values() for question in questions]
     found: list[dict[tuple[str, str], list[np.ndarray]]] = [{key: [] for key in v} for v in values]
-    with tqdm(total=n_bootstrap, desc="resamples", leave=False) as bar:
+    with tqdm(total=n_bootstrap, desc="resamples", leave=False, disable=not n_bootstrap) as bar:
         for weights_gb in draws(n_genes, n_bootstrap, seed, groups):
             for question, value, kept in zip(questions, values, found, strict=True):
                 for key, replicate_b in question.replicates(weights_gb, value).items():
