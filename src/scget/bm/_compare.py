@@ -94,10 +94,7 @@ def compare(
     ['split', 'row', 'metric', 'predictor', 'value', 'low', 'high', 'n']
     """
     chosen = chosen_of(predictors)
-    check_sizes(n_bootstrap)
-    if over not in ("genes", "chroms"):
-        raise InputError(f"over={over!r}; resamples are drawn over 'genes' or 'chroms'")
-    metrics = NAMES if metrics is None else [NAMES[i] for i in positions(np.array(NAMES), metrics, "metric")]
+    metrics = check_options(metrics, n_bootstrap, over)
     setting = ask(model, mdata, rows)
     pairs = _contrasts(setting, contrasts)
     predictions = _predictions(model, chosen, setting)
@@ -114,6 +111,14 @@ def compare(
     if not lines:
         raise InputError("no gene is left to score: none has a promoter region and a number of every predictor")
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def check_options(metrics: Sequence[str] | None = None, n_bootstrap: int = 0, over: str = "genes") -> list[str]:
+    """Names of the metrics asked; :class:`InputError` for what has no meaning."""
+    check_sizes(n_bootstrap)
+    if over not in ("genes", "chroms"):
+        raise InputError(f"over={over!r}; resamples are drawn over 'genes' or 'chroms'")
+    return [NAMES[i] for i in positions(np.array(NAMES), NAMES if metrics is None else metrics, "metric")]
 
 
 def chosen_of(predictors: Sequence[str | Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, Any]:
