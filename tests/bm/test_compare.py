@@ -116,8 +116,10 @@ def test_a_function_or_model_stands_beside_the_baselines(trained, arrays, rng):
 
 def test_all_are_scored_on_the_genes_that_all_know(trained, arrays):
     some = np.where(np.arange(51) % 2, np.nan, arrays.y)
-    with pytest.warns(ScgetWarning, match="'half' has no number for 25 of the 50 genes of the model"):
+    with pytest.warns(ScgetWarning, match="'half' has no number for [0-9]+ of [0-9]+ genes in split") as told:
         table = compare(trained, predictors={"half": lambda _: some}, n_bootstrap=0, metrics=["pearson"])
+    odd = (np.arange(51) % 2 == 1) & arrays.seen
+    assert f"for {odd.sum()} of {arrays.seen.sum()} genes in split 'rows'" in str(told[0].message)
     even = arrays.seen & (np.arange(51) % 2 == 0)
     assert set(table.loc[table["split"] == "rows", "n"]) == {even.sum()}
     assert indexed(table)["rows", "T5", "pearson", "GET"] == pytest.approx(
@@ -205,5 +207,22 @@ def test_bad_input_says_what_is_needed(trained):
     ):
         with pytest.raises(InputError, match=message):
             compare(trained, **{"predictors": []} | arguments)
-    with pytest.warns(ScgetWarning, match="no number for 50"), pytest.raises(InputError, match="no gene is left"):
-        compare(trained, predictors={"none": lambda task: np.full((6, 51), np.nan)})
+    halves = {f"{i}": lambda task, i=i: np.tile(np.where(np.arange(51) % 2 == i, np.nan, 1.0), (6, 1)) for i in (0, 1)}
+    with pytest.warns(ScgetWarning, match="has no number for"), pytest.raises(InputError, match="no gene is left"):
+        compare(trained, predictors=halves)
+
+
+def test_a_predictor_that_is_mute_in_a_split_takes_no_genes_from_others(trained, arrays):
+    mute = np.where((np.arange(6) < 5)[:, None], np.nan, arrays.y)  # says nothing of the training rows
+    with pytest.warns(
+        ScgetWarning, match="'mute' has no number for a gene in split 'chroms': its scores there are NaN"
+    ):
+        table = compare(trained, predictors={"mute": lambda _: (mute, 0 * mute + 1)}, n_bootstrap=20)
+    alone = compare(trained, predictors=[], n_bootstrap=20)
+    for column in ("value", "low", "high", "n"):
+        ours = indexed(table[table["predictor"] == "GET"], column)
+        pd.testing.assert_series_equal(ours, indexed(alone, column))
+    value = indexed(table[table["predictor"] == "mute"])
+    assert value["rows", "T5", "pearson", "mute"] == pytest.approx(1)
+    own = value[value.index.get_level_values("metric").str.startswith("change")]
+    assert len(own) and own.isna().all() and value.loc["chroms"].isna().all()  # its own mean is not known

@@ -77,7 +77,7 @@ class Question:
 
 def _value(metric: str, x_g: np.ndarray, y_g: np.ndarray) -> float:
     if metric in METRICS:
-        return METRICS[metric](x_g, y_g)
+        return METRICS[metric](x_g, y_g) if np.isfinite(x_g).all() else float("nan")
     known = x_g[np.isfinite(x_g)]
     return float(np.median(known) if metric == "median" else known.mean()) if len(known) else float("nan")
 
@@ -152,7 +152,7 @@ def _of_intervals(ground: Ground, who: str, prediction: Prediction) -> list[Ques
     for k in np.flatnonzero(ground.row_k):
         x_g, std_g = (a[k, ground.gene_g] for a in (prediction.mean_kg, prediction.std_kg) if a is not None)
         y_g = ground.observed_kg[k]
-        known_g = np.isfinite(std_g)
+        known_g = np.isfinite(x_g) & np.isfinite(std_g)
         for level in LEVELS if known_g.any() else ():
             low_g, high_g = interval(x_g, std_g, level / 100)
             inside_g = np.where(known_g, (low_g <= y_g) & (y_g <= high_g), np.nan)
