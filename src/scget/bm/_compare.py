@@ -43,7 +43,8 @@ def compare(
 ) -> pd.DataFrame:
     """Score a model and other predictors on what the model never saw, with intervals.
 
-    All are scored on the same rows and genes: those for which every predictor has a number.
+    All are scored on the same rows and genes: those for which every predictor has a number. A warning names one that lacks
+    genes which the model has; one without any in a split is NaN there.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def compare(
         Resamples for the intervals (95%, percentile). 0: none.
     over
         What is drawn: ``"genes"``, or whole chromosomes (``"chroms"``), which leaves in what neighbours share: wider,
-        and honest only with about 10 chromosomes or more; NaN with one.
+        and too narrow yet with fewer than about 10 chromosomes (see :func:`bootstrap`); NaN with one.
     seed
         Of the draws, which are the same for all predictors.
 
@@ -94,18 +95,14 @@ def compare(
     ['split', 'row', 'metric', 'predictor', 'value', 'low', 'high', 'n']
     """
     chosen = chosen_of(predictors)
-    check_sizes(n_bootstrap)
-    if over not in ("genes", "chroms"):
-        raise InputError(f"over={over!r}; resamples are drawn over 'genes' or 'chroms'")
-    metrics = NAMES if metrics is None else [NAMES[i] for i in positions(np.array(NAMES), metrics, "metric")]
+    metrics = check_options(metrics, n_bootstrap, over)
     setting = ask(model, mdata, rows)
     pairs = _contrasts(setting, contrasts)
     predictions = _predictions(model, chosen, setting)
-    able_g = _shared_genes(predictions, setting)
     lines = []
     for split, row_k, gene_g in setting.splits():
-        ground = Ground(split, setting, row_k, gene_g & able_g)
-        if not ground.gene_g.any():
+        ground = Ground(split, setting, row_k, _shared_genes(split, predictions, row_k, gene_g))
+        if not ground.n:
             continue
         here = [p for p in pairs if row_k[list(p)].any() and (split != "chroms" or row_k[list(p)].all())]
         groups = setting.chrom_g[ground.gene_g] if over == "chroms" else None
@@ -114,6 +111,14 @@ def compare(
     if not lines:
         raise InputError("no gene is left to score: none has a promoter region and a number of every predictor")
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def check_options(metrics: Sequence[str] | None = None, n_bootstrap: int = 0, over: str = "genes") -> list[str]:
+    """Names of the metrics asked; :class:`InputError` for what has no meaning."""
+    check_sizes(n_bootstrap)
+    if over not in ("genes", "chroms"):
+        raise InputError(f"over={over!r}; resamples are drawn over 'genes' or 'chroms'")
+    return [NAMES[i] for i in positions(np.array(NAMES), NAMES if metrics is None else metrics, "metric")]
 
 
 def chosen_of(predictors: Sequence[str | Mapping[str, Any]] | Mapping[str, Any]) -> dict[str, Any]:
@@ -183,13 +188,15 @@ def _of_function(predictor: Callable[[Task], Any], setting: Setting, name: str) 
     return Prediction(*arrays)
 
 
-def _shared_genes(predictions: dict[str, Prediction], setting: Setting) -> np.ndarray:
-    """True for genes of which every predictor has a number in all rows."""
-    able = {name: np.isfinite(p.mean_kg).all(axis=0) for name, p in predictions.items()}
+def _shared_genes(split: str, predictions: dict[str, Prediction], row_k: np.ndarray, gene_g: np.ndarray) -> np.ndarray:
+    """Which of the genes of a split every predictor has a number of in all rows; one without any is set aside."""
+    able = {name: gene_g & np.isfinite(p.mean_kg[row_k]).all(axis=0) for name, p in predictions.items()}
+    ours_g = able[MODEL]
     for name, able_g in able.items():
-        lost = int((able[MODEL] & ~able_g).sum())
-        if lost:
+        if ours_g.any() and not (able_g & ours_g).any():
+            warn(f"{name!r} has no number for a gene in split {split!r}: its scores there are NaN")
+        elif lost := int((ours_g & ~able_g).sum()):
             warn(
-                f"{name!r} has no number for {lost} of the {int(able[MODEL].sum())} genes of the model: none is scored on them"
+                f"{name!r} has no number for {lost} of {int(ours_g.sum())} genes in split {split!r}: none is scored on them"
             )
-    return np.all(list(able.values()), axis=0)
+    return np.all([able_g for name, able_g in able.items() if name == MODEL or (able_g & ours_g).any()], axis=0)

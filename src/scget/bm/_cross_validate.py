@@ -20,8 +20,7 @@ from scget.data._table import positions
 from scget.pp._regions import regions_of
 
 from ._baselines import BASELINES
-from ._bootstrap import check_sizes
-from ._compare import COLUMNS, chosen_of, compare
+from ._compare import COLUMNS, check_options, chosen_of, compare
 from ._splits import Split
 
 if TYPE_CHECKING:
@@ -92,7 +91,9 @@ def cross_validate(
     """
     _check_splits(mdata, splits, atac)
     names = list(chosen_of(predictors))
-    check_sizes(compare_kwargs.get("n_bootstrap", 0))
+    if "rows" in compare_kwargs:
+        raise InputError("rows are those of each split; leave rows= out")
+    check_options(**{k: v for k, v in compare_kwargs.items() if k in ("metrics", "n_bootstrap", "over")})
     task = {"predictors": names, "settings": settings, "compare": compare_kwargs, "data": _data_digest(mdata)}
     paths = None if out is None else [Path(out) / _file_name(split, task) for split in splits]
     tables = []
@@ -176,7 +177,7 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 def _read(path: Path) -> pd.DataFrame:
     """A table as it was written: names such as "NA" stay names."""
     missing = {name: [""] for name in NUMBERS}
-    types = {name: str for name in COLUMNS if name not in (*NUMBERS, "n")}
+    types = dict.fromkeys(COLUMNS, str) | dict.fromkeys(NUMBERS, float) | {"n": int}
     try:
         table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing, float_precision="round_trip")
     except (ValueError, UnicodeDecodeError) as error:

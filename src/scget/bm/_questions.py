@@ -77,7 +77,7 @@ class Question:
 
 def _value(metric: str, x_g: np.ndarray, y_g: np.ndarray) -> float:
     if metric in METRICS:
-        return METRICS[metric](x_g, y_g)
+        return METRICS[metric](x_g, y_g) if np.isfinite(x_g).all() else float("nan")
     known = x_g[np.isfinite(x_g)]
     return float(np.median(known) if metric == "median" else known.mean()) if len(known) else float("nan")
 
@@ -88,7 +88,7 @@ def answer(
     """Row, metric, predictor, value, low, high, n of each; the same resamples for all."""
     values = [question.values() for question in questions]
     found: list[dict[tuple[str, str], list[np.ndarray]]] = [{key: [] for key in v} for v in values]
-    with tqdm(total=n_bootstrap, desc="resamples", leave=False) as bar:
+    with tqdm(total=n_bootstrap, desc="resamples", leave=False, disable=not n_bootstrap) as bar:
         for weights_gb in draws(n_genes, n_bootstrap, seed, groups):
             for question, value, kept in zip(questions, values, found, strict=True):
                 for key, replicate_b in question.replicates(weights_gb, value).items():
@@ -152,7 +152,7 @@ def _of_intervals(ground: Ground, who: str, prediction: Prediction) -> list[Ques
     for k in np.flatnonzero(ground.row_k):
         x_g, std_g = (a[k, ground.gene_g] for a in (prediction.mean_kg, prediction.std_kg) if a is not None)
         y_g = ground.observed_kg[k]
-        known_g = np.isfinite(std_g)
+        known_g = np.isfinite(x_g) & np.isfinite(std_g)
         for level in LEVELS if known_g.any() else ():
             low_g, high_g = interval(x_g, std_g, level / 100)
             inside_g = np.where(known_g, (low_g <= y_g) & (y_g <= high_g), np.nan)

@@ -50,9 +50,9 @@ def scores(
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Hollow: predictors that know the genes of
-    held-out chromosomes from the training rows. Predictors without a value (such as the training mean, which predicts
-    no deviation) are in the legend as "no value".
+    None when shown, else the axes or, with ``return_fig``, the figure. Hollow, where chromosomes were held out:
+    predictors that know their genes from the training rows, which the model does not. Predictors without a value
+    (such as the training mean, which predicts no deviation) are in the legend as "no value".
 
     Raises
     ------
@@ -70,13 +70,16 @@ def scores(
     missing = sorted(set(names) - set(mine["predictor"]))
     if missing or not names:
         raise InputError(f"no predictor {first(missing)}; there are {first(dict.fromkeys(mine['predictor']), 20)}")
-    rows = list(dict.fromkeys(mine["label"]))
-    drawn = axes(ax, (6.5, 0.9 + len(rows) * (0.15 * len(names) + 0.12)))
-    step = 0.8 / len(names)
+    rows, chosen = list(dict.fromkeys(mine["label"])), mine["split"].iloc[0]
+    valued = [name for name in names if mine.loc[mine["predictor"] == name, "value"].notna().any()]
+    each = 0.15 if len(rows) < 4 else 0.085  # inches per predictor
+    drawn = axes(ax, (6.5, max(0.8 + len(rows) * (each * len(valued) + 0.12), 0.8 + 0.2 * len(names))))
     for i, name in enumerate(names):
         one = mine[mine["predictor"] == name]
-        at = np.array([rows.index(label) for label in one["label"]]) + (i - (len(names) - 1) / 2) * step
-        _draw(drawn, one, at, name, i, highlighted=name == model)
+        shift = (valued.index(name) - (len(valued) - 1) / 2) * 0.8 / len(valued) if name in valued else 0.0
+        at = np.array([rows.index(label) for label in one["label"]]) + shift
+        hollow = name in KNOWS_ALL_GENES and chosen != "rows"
+        _draw(drawn, one, at, name, i, highlighted=name == model, hollow=hollow)
     for edge in range(1, len(rows)):
         drawn.axhline(edge - 0.5, color="0.9", lw=0.8, zorder=0)
     if drawn.get_xlim()[0] < 0 < drawn.get_xlim()[1]:
@@ -85,7 +88,7 @@ def scores(
     drawn.tick_params(axis="y", length=0)
     drawn.set_ylim(len(rows) - 0.5, -0.5)
     drawn.spines[["top", "right"]].set_visible(False)
-    drawn.set_xlabel(f"{_label(metric)}, {SPLITS[mine['split'].iloc[0]]}")
+    drawn.set_xlabel(f"{_label(metric)}, {SPLITS[chosen]}")
     drawn.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, borderaxespad=0)
     return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
 
@@ -111,18 +114,18 @@ def _lines(table: pd.DataFrame, metric: str, split: str | None) -> pd.DataFrame:
     return mine
 
 
-def _draw(ax: Axes, one: pd.DataFrame, at: np.ndarray, name: str, i: int, *, highlighted: bool) -> None:
+def _draw(ax: Axes, one: pd.DataFrame, at: np.ndarray, name: str, i: int, *, highlighted: bool, hollow: bool) -> None:
     import matplotlib as mpl
 
-    value, hollow = one["value"].to_numpy(float), name in KNOWS_ALL_GENES
-    colour = "black" if highlighted else mpl.colormaps["tab10"](i % 10)
+    value = one["value"].to_numpy(float)
+    colour = "black" if highlighted else mpl.colormaps["tab10" if i <= 10 else "tab20"](i % (10 if i <= 10 else 20))
     if {"low", "high"} <= set(one.columns):
         ax.hlines(at, one["low"], one["high"], color=colour, lw=2.5 if highlighted else 1.2, zorder=2)
     label = name + (" (knows all genes)" if hollow else "") + ("" if np.isfinite(value).any() else ": no value")
     ax.scatter(
         value,
         at,
-        s=45 if highlighted else 22,
+        s=34 if highlighted else 16,
         marker="D" if highlighted else "o",
         facecolors="white" if hollow else [colour],
         edgecolors=[colour],
