@@ -1,10 +1,12 @@
-"""Train on human blood cell types with one left out whole and three chromosomes aside; print the table of baselines.
+"""Human blood cell types and lineages left out in turn, with three chromosomes aside; tables beside all baselines.
 
-    python benchmarks/blood.py --data ../shared/data/blood_hg19 --left-out Mono
+    python benchmarks/blood.py --out scores                    # 11 types, then 3 lineages
+    python benchmarks/blood.py --out scores --only Mono NK     # some of these splits
+    python benchmarks/blood.py --out scores --rows 3 6 --depth 0.1 0.3 --only Mono
 
 Data: 11 types, 451,283 regions, hg19 (GSE119453, GSE74912, GSE74246); overlap with 274 ENCODE TF tracks stands in for
-motif scores. Epochs and size are those with which 2 CPU cores take under 25 minutes; nothing was chosen on the
-left-out type or chromosomes (see benchmarks/README.md for what was tried).
+motif scores. Each split is kept in the folder as it is done, so that the call may be repeated, and several may run at
+once on different splits. Nothing was chosen on the types left out (see benchmarks/README.md for what was tried).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,8 +23,23 @@ from anndata import AnnData
 from mudata import MuData
 
 import scget
+from scget.bm import Split
+from scget.bm._baselines import KNOWS_ALL_GENES
 
 HELD_CHROMS = ["chr10", "chr14", "chr19"]
+LINEAGES = {
+    "T/NK": ["CD8", "NK"],
+    "myeloid": ["Mono", "GMP-A", "GMP-B", "GMP-C", "pDC"],
+    "progenitors": ["HSC", "MPP", "LMPP", "CLP"],
+}
+ASKED = [
+    ("rows", "pearson"),
+    ("rows", "delta_pearson"),
+    ("both", "pearson"),
+    ("both", "delta_pearson"),
+    ("both", "change_pearson"),
+]
+SIZE = ("width", "n_layers", "window", "dropout", "seed")
 
 
 def load(folder: Path) -> MuData:
@@ -46,52 +64,100 @@ def _track_names(paths: list[str]) -> np.ndarray:
     return np.array(short, dtype=object)
 
 
+def thinned(mdata: MuData, share: float, seed: int) -> MuData:
+    """Each ATAC count kept with probability ``share``."""
+    atac = mdata["atac"].copy()
+    counts = atac.X.tocsr(copy=True)
+    counts.data = np.random.default_rng(seed).binomial(counts.data.astype(int), share).astype(np.float32)
+    counts.eliminate_zeros()
+    atac.X = counts
+    return MuData({"atac": atac, "rna": mdata["rna"]})
+
+
+def fewer_rows(mdata: MuData, split: Split, n: int, seed: int) -> MuData:
+    """The rows left out and ``n`` of the others, drawn."""
+    rows = [row for row in mdata["atac"].obs_names if row not in split.obs]
+    drawn = np.random.default_rng(seed).permutation(rows)[:n]
+    keep = [row for row in mdata["atac"].obs_names if row in {*drawn, *split.obs}]
+    return MuData({name: mdata[name][keep].copy() for name in ("atac", "rna")})
+
+
+def trainer(args: argparse.Namespace) -> Any:
+    """What trains a model for a split."""
+
+    def fit(mdata: MuData, split: Split) -> scget.model.GET:
+        scget.model.GET.setup_mudata(mdata)
+        size = {name: getattr(args, name) for name in SIZE} | {"n_heads": max(args.width // 32, 1)}
+        model = scget.model.GET(mdata, **size, preset="compat" if args.published else "default")
+        begin = time.perf_counter()
+        plan = {"lr": args.lr}
+        held = {"holdout_obs": list(split.obs), "holdout_chroms": list(split.chroms)}
+        model.train(args.epochs, **held, plan_kwargs=plan, enable_progress_bar=False)
+        print(f"{split.name}: trained in {(time.perf_counter() - begin) / 60:.1f} min on {model.device}", flush=True)
+        if args.save:
+            model.save(args.out / "models" / split.name.replace("/", "_"), overwrite=True)
+        return model
+
+    return fit
+
+
+def splits_of(names: list[str], only: list[str] | None) -> list[Split]:
+    """All splits, or those named."""
+    every = scget.bm.leave_one_out(names, HELD_CHROMS) + scget.bm.leave_groups_out(LINEAGES, HELD_CHROMS)
+    unknown = set(only or ()) - {split.name for split in every}
+    if unknown:
+        raise SystemExit(f"no split {sorted(unknown)}; there are {[split.name for split in every]}")
+    return [split for split in every if only is None or split.name in only]
+
+
+def report(table: pd.DataFrame) -> str:
+    """Markdown: a line per row left out, a column per predictor, for each split and metric."""
+    parts = []
+    for split, metric in ASKED:
+        part = table[(table["split"] == split) & (table["metric"] == metric)]
+        wide = part.pivot_table(index=["fold", "row"], columns="predictor", values="value", sort=False)
+        names = [name for name in part["predictor"].unique() if name in wide]
+        heads = ["left out", "row", *(f"{name} *" if name in KNOWS_ALL_GENES else name for name in names)]
+        lines = [
+            [*index, *(f"{x:.3f}" for x in line)]
+            for index, line in zip(wide.index, wide[names].to_numpy(), strict=True)
+        ]
+        body = "\n".join("| " + " | ".join(line) + " |" for line in [heads, ["---"] * len(heads), *lines])
+        parts.append(f"### {split}: {metric}\n\n{body}")
+    return "\n\n".join(parts)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data" / "blood_hg19")
-    parser.add_argument("--left-out", nargs="+", default=["Mono"], help="cell types left out whole")
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--layers", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
+    parser.add_argument("--only", nargs="+", help="names of splits: types, 'T/NK', 'myeloid', 'progenitors'")
+    parser.add_argument("--rows", nargs="+", type=int, default=[], help="numbers of training types to learn from")
+    parser.add_argument("--depth", nargs="+", type=float, default=[], help="shares of the ATAC counts to learn from")
+    parser.add_argument("--save", action="store_true", help="keep the models too")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--n-layers", type=int, default=2)
     parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.2)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--pretrain-epochs", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument(
-        "--published", action="store_true", help="published rules of input, label and network (preset='compat')"
-    )
-    parser.add_argument("--only-chroms", nargs="+", help="a subset of chromosomes, for a quick look")
+    parser.add_argument("--published", action="store_true", help="published rules and network (preset='compat')")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder for scores.csv and the model")
     args = parser.parse_args()
-
     mdata = load(args.data)
-    if args.only_chroms:
-        keep = mdata["atac"].var["chrom"].isin([*args.only_chroms, *HELD_CHROMS]).to_numpy()
-        mdata = MuData({"atac": mdata["atac"][:, keep].copy(), "rna": mdata["rna"]})
-    scget.model.GET.setup_mudata(mdata)
-    preset = "compat" if args.published else "default"
-    size = {
-        "width": args.width,
-        "n_layers": args.layers,
-        "n_heads": max(args.width // 32, 1),
-        "window": args.window,
-        "dropout": args.dropout,
-    }
-    model = scget.model.GET(mdata, **size, preset=preset, seed=args.seed)
-    held = {"holdout_obs": args.left_out, "holdout_chroms": list(HELD_CHROMS)}
-    plan = {"lr": args.lr}
-    begin = time.perf_counter()
-    if args.pretrain_epochs:
-        model.pretrain(args.pretrain_epochs, **held, plan_kwargs=plan)
-    model.train(args.epochs, **held, plan_kwargs=plan)
-    print(f"trained in {(time.perf_counter() - begin) / 60:.1f} min on {model.device}: {model.config}")
-    scores = scget.bm.evaluate(model)
-    print(scget.bm.summarise(scores).round(3).to_string())
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        scores.to_csv(args.out / "scores.csv", index=False)
-        model.save(args.out / "model", overwrite=True)
+    splits = splits_of(list(mdata["atac"].obs_names), args.only)
+    settings = {name: getattr(args, name) for name in (*SIZE, "epochs", "lr", "published")}
+    runs = [("", mdata, splits)]
+    if args.rows or args.depth:
+        runs = [(f"rows {n}", None, splits) for n in args.rows]
+        runs += [(f"depth {share:g}", thinned(mdata, share, args.seed), splits) for share in args.depth]
+    for name, data, chosen in runs:
+        tables = []
+        for split in chosen:
+            here = fewer_rows(mdata, split, int(name.split()[1]), args.seed) if data is None else data
+            given = settings | ({"what": name} if name else {})
+            tables.append(scget.bm.cross_validate(here, [split], trainer(args), out=args.out, settings=given))
+        print(f"\n## {name or 'all'}\n\n{report(pd.concat(tables))}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from scget.data import RIDGE
+
 from ._task import Task
 
-SHRINK = 1.0  # ridge of the weights, in units of the mean squared size of a training row
 PENALTY = 1e-3  # ridge of the effect of accessibility, as of the other linear baselines
 
 
@@ -24,7 +25,7 @@ def similar_rows(task: Task) -> np.ndarray:
     """Training rows weighted by how their accessibility makes up that of the row. It knows all genes.
 
     With ``D`` the accessibility of the training rows less its mean over them and ``d`` that of the row predicted, the
-    weights are those of ridge regression, ``w = (D D' + mean(diag(D D')) I)^-1 D d``, and the prediction is the
+    weights are those of ridge regression, ``w = (D D' + 0.1 mean(diag(D D')) I)^-1 D d``, and the prediction is the
     training mean plus ``w`` times the departures of the training rows. A training row is predicted from the others,
     their means and theirs alone; NaN if there is no other.
     """
@@ -79,7 +80,7 @@ def _weights(gram_jj: np.ndarray, gram_j: np.ndarray) -> np.ndarray:
     size = np.diag(kernel_jj).mean()
     if size <= 1e-12 * np.diag(gram_jj).mean():  # one row, or rows of equal accessibility: nothing to tell them by
         return np.zeros(len(with_j))
-    return np.linalg.solve(kernel_jj + SHRINK * size * np.eye(len(with_j)), with_j)
+    return np.linalg.solve(kernel_jj + RIDGE * size * np.eye(len(with_j)), with_j)
 
 
 def _through_origin(x_nf: np.ndarray, y_n: np.ndarray) -> np.ndarray:
