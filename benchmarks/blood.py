@@ -21,6 +21,7 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
+from scipy.stats import norm, spearmanr
 
 import scget
 from scget.bm import Split
@@ -39,6 +40,17 @@ ASKED = [
     ("both", "delta_pearson"),
     ("both", "change_pearson"),
 ]
+METRICS = [
+    "pearson",
+    "spearman",
+    "r2",
+    "delta_pearson",
+    "delta_spearman",
+    "change_pearson",
+    "delta_auroc",
+    "coverage_80",
+]
+PREDICTORS = [name for name in scget.bm.BASELINES if name != "mlp_per_region"]  # the weakest of all
 SIZE = ("width", "n_layers", "window", "dropout", "seed")
 
 
@@ -94,11 +106,36 @@ def trainer(args: argparse.Namespace) -> Any:
         held = {"holdout_obs": list(split.obs), "holdout_chroms": list(split.chroms)}
         model.train(args.epochs, **held, plan_kwargs=plan, enable_progress_bar=False)
         print(f"{split.name}: trained in {(time.perf_counter() - begin) / 60:.1f} min on {model.device}", flush=True)
+        _note_uncertainty(model, split, args.out / "uncertainty")
         if args.save:
             model.save(args.out / "models" / split.name.replace("/", "_"), overwrite=True)
         return model
 
     return fit
+
+
+def _note_uncertainty(model: scget.model.GET, split: Split, folder: Path) -> None:
+    """A line per row left out: how unlike it is, how wrong its genes are, and whether the model knew."""
+    table, prediction = model.predict_slots(rows=list(split.obs))
+    if prediction.std_kg is None:
+        return
+    lines = []
+    for k in table.row_positions(list(split.obs)):
+        known = np.isfinite(prediction.std_kg[k])
+        std, error = prediction.std_kg[k, known], np.abs(prediction.genes_kg[k] - table.expression_kg[k])[known]
+        inside = {f"within {level}%": (error < norm.ppf(0.5 + level / 200) * std).mean() for level in (50, 80, 95)}
+        rank = spearmanr(std, error).statistic
+        lines.append(
+            {
+                "row": table.rows[k],
+                "ood": prediction.ood_k[k],
+                "rmse": np.sqrt(np.mean(error**2)),
+                **inside,
+                "rank": rank,
+            }
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(lines).to_csv(folder / f"{split.name.replace('/', '_')}.csv", index=False)
 
 
 def splits_of(names: list[str], only: list[str] | None) -> list[Split]:
@@ -139,7 +176,7 @@ def main() -> None:
     parser.add_argument("--n-layers", type=int, default=2)
     parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.2)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--published", action="store_true", help="published rules and network (preset='compat')")
     parser.add_argument("--seed", type=int, default=0)
@@ -156,7 +193,8 @@ def main() -> None:
         for split in chosen:
             here = fewer_rows(mdata, split, int(name.split()[1]), args.seed) if data is None else data
             given = settings | ({"what": name} if name else {})
-            tables.append(scget.bm.cross_validate(here, [split], trainer(args), out=args.out, settings=given))
+            kept = {"out": args.out, "settings": given, "metrics": METRICS, "n_bootstrap": 200}
+            tables.append(scget.bm.cross_validate(here, [split], trainer(args), predictors=PREDICTORS, **kept))
         print(f"\n## {name or 'all'}\n\n{report(pd.concat(tables))}", flush=True)
 
 

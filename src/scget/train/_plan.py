@@ -174,9 +174,9 @@ class ExpressionPlan(_Plan):
         Accessibility has no counts left and takes the squared error with ``"nb"``. None: ``"mse"`` for departures from
         the training mean, else ``"poisson"``.
     mix_rows
-        Train on windows between two rows; see :func:`scget.data.mix_rows`.
+        Train on windows between two rows; see :func:`scget.data.mix_rows`. None: for departures from the training mean.
     motif_dropout
-        Share of the windows without motif scores.
+        Share of the windows without motif scores. None: half for departures from the training mean, else 0.
     """
 
     module: ExpressionNet
@@ -187,12 +187,19 @@ class ExpressionPlan(_Plan):
         source: TokenSource,
         *,
         loss: str | None = None,
-        mix_rows: bool = False,
-        motif_dropout: float = 0.0,
+        mix_rows: bool | None = None,
+        motif_dropout: float | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, source, **kwargs)
-        self.mix_rows, self.motif_dropout = mix_rows, motif_dropout
+        alone = module.config.deviation and module.config.task == "expression"
+        self.mix_rows = alone if mix_rows is None else mix_rows
+        self.motif_dropout = 0.5 * alone if motif_dropout is None else motif_dropout
+        if not 0 <= self.motif_dropout <= 1 or (self.mix_rows and not alone):
+            raise InputError(
+                f"mix_rows={mix_rows}, motif_dropout={motif_dropout}: a share from 0 to 1, and rows can be mixed where "
+                "departures of expression from the training mean are learnt alone"
+            )
         deviation = module.config.deviation and module.config.task != "accessibility"
         self.kind = loss or ("mse" if module.config.deviation else "poisson")
         if self.kind not in LOSSES or (deviation and self.kind != "mse"):
