@@ -189,3 +189,40 @@ def test_bfloat16_close_to_float32():
         half = net(tokens)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half, net(tokens), rtol=2e-2, atol=2e-2)
+
+
+def test_sums_over_neighbours_against_numpy():
+    """Channels, and channels times codes of the motifs, weighted by exp(-distance / scale), in float64."""
+    net = ExpressionNet(GETConfig(4, 2, 8, 1, 2, deviation=True, distance_sums=True)).double().eval()
+    sums, rng = net.region_embed["sums"], np.random.default_rng(0)
+    tokens, center = rng.normal(size=(3, 7, 6)), np.sort(rng.integers(0, 200_000, (3, 7)))
+    tokens[2, 5:] = 0  # padded
+    code, embed = (layer.weight.detach().numpy() for layer in (sums.code, sums.embed))
+    expected = np.zeros((3, 7, 8))
+    for b in range(3):
+        for i in range(7):
+            parts = []
+            for scale in (1_000, 5_000, 20_000, 100_000):
+                total = np.zeros(2 + 8 * 2)
+                for j in range(7):
+                    channels = tokens[b, j, 4:]
+                    value = [*channels, *np.outer(code @ tokens[b, j, :4], channels).ravel()]
+                    total += np.exp(-abs(center[b, i] - center[b, j]) / scale) * np.array(value)
+                parts.append(total)
+            expected[b, i] = embed @ np.arcsinh(np.concatenate(parts))
+    found = sums(torch.tensor(tokens), torch.tensor(center)).detach().numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    short = sums(torch.tensor(tokens[2:, :5]), torch.tensor(center[2:, :5])).detach().numpy()
+    np.testing.assert_allclose(found[2, :5], short[0], rtol=1e-12)  # padding adds nothing
+
+
+def test_sums_are_no_part_of_the_published_network_or_of_accessibility():
+    names = [name for name, _ in ExpressionNet(GETConfig(4, 2, 8, 1, 2)).named_parameters()]
+    assert not [name for name in names if "sums" in name]
+    net = ExpressionNet(GETConfig(4, 1, 8, 1, 2, distance_sums=True, task="both")).eval()
+    tokens, center = torch.rand(2, 5, 5), torch.arange(10).view(2, 5) * 1000
+    before = net.accessibility(tokens, center)
+    with torch.no_grad():
+        net.region_embed["sums"].embed.weight.add_(1.0)
+    assert torch.equal(net.accessibility(tokens, center), before)
+    assert not torch.equal(net(tokens, center), net(tokens))

@@ -100,7 +100,8 @@ def choose_network(
             n_accessibility=1 + rules.fold,
             deviation=default if baseline is None else baseline != "zero",
             distance_bias=default if by_distance["distance_bias"] is None else bool(by_distance["distance_bias"]),
-            distance_sums=default if by_distance["distance_sums"] is None else bool(by_distance["distance_sums"]),
+            distance_sums=(default if by_distance["distance_sums"] is None else bool(by_distance["distance_sums"]))
+            and sizes["task"] != "accessibility",  # they would tell of it
             **sizes,
         )
     except ValueError as error:

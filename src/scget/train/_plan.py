@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as lightning
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -71,7 +72,12 @@ class _Plan(lightning.LightningModule):
         """One number to lower."""
         raise NotImplementedError
 
-    def augment(self, batch: Batch, index_br: Tensor) -> Batch:
+    def _draws(self, batch_idx: int) -> torch.Generator:
+        """A generator of this batch alone, so that a resumed run draws what it would have drawn."""
+        entropy = np.random.SeedSequence([torch.initial_seed(), self.current_epoch, batch_idx])
+        return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
+
+    def augment(self, batch: Batch, index_br: Tensor, draw: torch.Generator) -> Batch:
         """What is trained on in place of ``batch``, whose regions are ``index_br``."""
         return batch
 
@@ -80,9 +86,10 @@ class _Plan(lightning.LightningModule):
         return torch.tensor(batch.center_br.numel()) if batch.pad_br is None else (~batch.pad_br).sum()
 
     def setup(self, stage: str) -> None:
-        """Name to PyTorch's DDP what it shall not copy between processes: data, and heads idle in pretraining."""
-        heads = [name for name, _ in self.named_parameters() if name.startswith("module.trunk.head_")]
-        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.source.named_buffers("source")] + heads
+        """Name to PyTorch's DDP what it shall not copy between processes: data, and parts idle in pretraining."""
+        idle = ("module.trunk.head_", "module.trunk.region_embed.sums.")
+        parts = [name for name, _ in self.named_parameters() if name.startswith(idle)]
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.source.named_buffers("source")] + parts
 
     def on_fit_start(self) -> None:
         """Undo the eval mode in which scvi-tools leaves a trained model, or drop path would stay off."""
@@ -92,7 +99,7 @@ class _Plan(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch of (row_b, index_br)."""
-        gathered = self.augment(self.source.gather(*batch), batch[1])
+        gathered = self.augment(self.source.gather(*batch), batch[1], self._draws(batch_idx))
         loss = self.loss(gathered)
         self.train_mean.update(loss, len(batch[0]))
         self.log("train_loss", self.train_mean, on_step=False, on_epoch=True, prog_bar=True)
@@ -210,10 +217,11 @@ class ExpressionPlan(_Plan):
         if self.kind == "nb":
             self.log_theta = nn.Parameter(torch.zeros(()))
 
-    def augment(self, batch: Batch, index_br: Tensor) -> Batch:
+    def augment(self, batch: Batch, index_br: Tensor, draw: torch.Generator) -> Batch:
         """Windows between two rows, some without motif scores."""
-        batch = mix_rows(batch, index_br, self.source) if self.mix_rows else batch
-        return drop_motifs(batch, self.module.config.n_motifs, self.motif_dropout) if self.motif_dropout else batch
+        batch = mix_rows(batch, index_br, self.source, draw) if self.mix_rows else batch
+        n_motifs, rate = self.module.config.n_motifs, self.motif_dropout
+        return drop_motifs(batch, n_motifs, rate, draw) if rate else batch
 
     def loss(self, batch: Batch) -> Tensor:
         """Loss of expression, of accessibility, or their sum."""
