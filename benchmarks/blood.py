@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--published", action="store_true", help="published rules and network (preset='compat')")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

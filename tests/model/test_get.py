@@ -66,7 +66,7 @@ def test_prediction_is_what_similar_rows_say_plus_deviation_read_from_the_networ
     trust = scaling.similar.trust.item()
     assert 0 < trust < 1 and 0.02 < 1 - left < 0.5
     said = trust * weight_j @ (table.expression_kg[:5, gene] - table.expression_kg[:5, gene].mean())
-    expected = max(scaling.expression_g[gene] + said + (1 - trust * np.sqrt(1 - left)) * deviation, 0)
+    expected = max(scaling.expression_g[gene] + said + (1 - trust * (1 - left)) * deviation, 0)
     assert trained.predict().iloc[row, gene] == pytest.approx(expected, rel=1e-3)  # accessibility is kept in 16 bits
 
 

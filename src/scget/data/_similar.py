@@ -63,7 +63,7 @@ class SimilarRows:
 
     def own_share(self, share_k: np.ndarray) -> np.ndarray:
         """How much of a network's departure is added to what the training rows say: 1 where they say nothing."""
-        return 1 - self.trust * np.sqrt(share_k)
+        return 1 - self.trust * share_k
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Field name to array, to be saved."""
