@@ -173,6 +173,7 @@ def test_the_card_says_what_the_model_learnt_from(trained, server, monkeypatch):
     seen = {g for g, s in zip(table.promoters.gene_n, table.promoters.slot_n, strict=True)
             if table.chrom_p[table.promoters.region_q[s]] != list(table.chroms).index("chr10")}  # fmt: skip
     assert told["genes with a training mean"] == [f"{len(seen)} of 51"]
+    assert told["expression of the training rows"] == ["each row's own, in the weights file"]
     assert told["genome"] == ["hg38.fa"] and told[r"p\_value"] == ["0.0001"] and told["flank"] == ["500"]
     assert told["annotation"] == ["gencode.v40.gtf"] and told["width"] == ["16"] and told["window"] == ["16"]
     assert told[r"train\_loss"][0].startswith("20 epochs, last 0.")

@@ -39,6 +39,26 @@ def test_predictions_are_written_in_the_users_order(trained, mixed):
     assert np.isnan(atac.layers["get_plus"][:, no_gene]).all()
 
 
+def test_error_and_unlikeness_are_written_by_name(trained, mixed):
+    """By hand from what the model keeps: sqrt(accessibility left over x squared error per unit of it)."""
+    scget.tl.predict(mixed, trained)
+    rna, kept = mixed["rna"], trained.scaling.similar
+    table = trained.table(mixed)
+    here = pd.Index(table.regions.names).get_indexer(trained.scaling.region_p[kept.region_n])
+    k = list(table.rows).index("T5")
+    departs = trained.scaling.channels(table)[k, here, 0] - trained.scaling.accessibility_p[kept.region_n]
+    inner = kept.open_jn.astype(float) @ kept.open_jn.T.astype(float)
+    weight = np.linalg.solve(inner + 0.1 * np.trace(inner) / 5 * np.eye(5), kept.open_jn.astype(float) @ departs)
+    left = np.square(departs - weight @ kept.open_jn.astype(float))
+    assert rna.obs.loc["T5", "get_ood"] == pytest.approx(left.sum() / np.square(departs).sum(), rel=1e-3)
+    assert (rna.obs["get_ood"] < rna.obs.loc["T5", "get_ood"]).sum() == 5  # the others were trained on
+    std = rna.to_df(layer="get_std").loc["T5", trained.scaling.gene_g.astype(str)].to_numpy()
+    expected = np.sqrt(left.mean() * kept.error_g)
+    promoterless = ~np.isin(trained.scaling.gene_g, mixed["atac"].uns["peak_annotation"]["gene"])
+    np.testing.assert_allclose(std, np.where(promoterless, np.nan, expected), rtol=1e-3)
+    assert np.isfinite(std).any() and np.isnan(std).any()  # genes of chr10 were never seen
+
+
 def test_provenance(trained, toy):
     scget.tl.predict(toy, trained)
     record = toy.uns["get"]

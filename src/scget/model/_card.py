@@ -112,6 +112,9 @@ def _data(model: GET) -> dict[str, Any]:
         "chromosomes trained on": _names(held.get("seen_chroms") or None),
         "regions": f"{len(scaling.region_p):,}, median width {width}",
         "genes with a training mean": f"{np.isfinite(scaling.expression_g).sum():,} of {len(scaling.gene_g):,}",
+        "expression of the training rows": "mean alone"
+        if scaling.similar is None
+        else "each row's own, in the weights file",
         "motifs": f"{len(model.motifs):,}",
         "genome": model.motif_scan.get("genome", "not recorded"),
         "annotation": model.annotation.get("file", "not recorded"),

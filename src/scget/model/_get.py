@@ -44,7 +44,8 @@ class GET(BaseModelClass):
     distance_bias
         Let attention fall with genomic distance. Published: False.
     distance_sums
-        Show each region sums over its neighbours, weighted by exp(-distance / 1, 5, 20 and 100 kb). Published: False.
+        Show each region sums over its neighbours, weighted by exp(-distance / 1, 5, 20 and 100 kb). None: where departures
+        are predicted, with preset ``"default"``. Published: False.
     window
         Regions per window.
     closed

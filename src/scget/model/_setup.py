@@ -94,14 +94,18 @@ def choose_network(
 ) -> GETConfig:
     """The network for these rules: the published one for ``compat``, where nothing else is asked for."""
     default = preset == "default"
+    deviation = default if baseline is None else baseline != "zero"
+    usual = {"distance_bias": default, "distance_sums": default and deviation}
+    chosen = {name: usual[name] if value is None else bool(value) for name, value in by_distance.items()}
+    if sizes["task"] == "accessibility":
+        chosen["distance_sums"] = False  # they would tell of it
     try:
         return GETConfig(
             n_channels=rules.n_channels,
             n_accessibility=1 + rules.fold,
-            deviation=default if baseline is None else baseline != "zero",
-            distance_bias=default if by_distance["distance_bias"] is None else bool(by_distance["distance_bias"]),
-            distance_sums=(default if by_distance["distance_sums"] is None else bool(by_distance["distance_sums"]))
-            and sizes["task"] != "accessibility",  # they would tell of it
+            deviation=deviation,
+            distance_bias=chosen["distance_bias"],
+            distance_sums=chosen["distance_sums"],
             **sizes,
         )
     except ValueError as error:
