@@ -60,10 +60,27 @@ def test_trust_is_the_slope_of_rows_on_what_the_others_say():
 
 def test_where_accessibility_tells_nothing_the_rows_are_not_trusted():
     open_kp, expression_kg = planted(40)
-    kept = kept_of(open_kp, np.random.default_rng(5).permutation(expression_kg))
-    assert kept.trust[0] < 0.1
-    found = kept.weights(open_kp[:1] - open_kp.mean(axis=0))
-    assert kept.own_share(found.share_k)[0] > 0.9
+    assert kept_of(open_kp, np.random.default_rng(5).permutation(expression_kg)).trust[0] < 0.1
+    assert kept_of(open_kp, expression_kg).trust[0] > 0.9
+
+
+def test_what_a_network_tells_is_not_told_again():
+    """With a network that is right but for one program, the rows left say that program and no more."""
+    open_kp, expression_kg = planted(30, noise=0.01)
+    departs = expression_kg - expression_kg[:29].mean(axis=0)
+    programs = np.linalg.svd(departs[:29], full_matrices=False)[2]
+    network_kg = departs - np.outer(departs @ programs[0], programs[0])
+    kept = kept_of(open_kp[:29], expression_kg[:29])
+    rest = kept.less(network_kg[:29])
+    np.testing.assert_allclose(rest.departure_jg, (departs - network_kg)[:29], atol=1e-5)
+    np.testing.assert_array_equal(rest.error_g, kept.error_g)
+    found = rest.weights(open_kp[29:] - open_kp[:29].mean(axis=0))
+    together = network_kg[29] + found.weight_kj[0] @ rest.departure_jg
+    assert np.square(together - departs[29]).mean() < 0.1 * np.square(network_kg[29] - departs[29]).mean()
+    right = kept.less(departs[:29])  # a network that leaves nothing over
+    assert np.abs(right.departure_jg).max() < 1e-6
+    unsure = np.where(np.arange(400) < 200, np.nan, network_kg[:29])
+    np.testing.assert_array_equal(kept.less(unsure).departure_jg[:, :200], kept.departure_jg[:, :200])
 
 
 def test_intervals_hold_what_they_say_and_tell_sure_genes_from_unsure_ones():
@@ -102,4 +119,4 @@ def test_too_few_rows_say_nothing(n_rows):
     open_kp, expression_kg = planted(n_rows + 1)
     kept = kept_of(open_kp[:n_rows], expression_kg[:n_rows])
     found = kept.weights(open_kp[n_rows:] - open_kp[:n_rows].mean(axis=0))
-    assert not found.weight_kj.any() and kept.own_share(found.share_k)[0] == 1 and np.isnan(kept.error_g).all()
+    assert not found.weight_kj.any() and kept.trust[0] == 0 and np.isnan(kept.error_g).all()

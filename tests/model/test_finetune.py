@@ -113,9 +113,8 @@ class Spy(Callback):
 def test_other_rows_of_another_rule_are_learnt(base, other, how):
     model = GET.load(base, mdata=other, accelerator="cpu")
     start = delta(model, "N7")
-    report = model.finetune(
-        15, **how, holdout_obs=["N7"], validation_chroms=["chr10"], plan_kwargs={"lr": 1e-2}, **QUIET
-    )
+    plan = {"lr": 1e-2, "mix_rows": False, "motif_dropout": 0.0}  # the shortest way
+    report = model.finetune(15, **how, holdout_obs=["N7"], validation_chroms=["chr10"], plan_kwargs=plan, **QUIET)
     assert start < -0.3  # the rule it was trained on
     assert delta(model, "N7") > (0.3 if how["how"] != "head" else start + 0.3)
     assert report == model.finetuned and report["kept"] == "end" and report["end"] < report["start"]

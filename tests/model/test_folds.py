@@ -293,8 +293,12 @@ def test_tl_and_bm_take_an_ensemble(ensemble, trained, six, tmp_path):
     assert known.sum() == (chrom_of(six).isin(CHROMS[:5])).sum()
     r = np.corrcoef(predicted[known], table.expression_kg[5][known])[0, 1]
     assert scores.loc[("rows", "T5", "pearson", "GET"), "value"] == pytest.approx(r)
-    scget.tl.predict(six, ensemble.members[0])
-    assert "get_std" not in six["rna"].layers and six.uns["get"]["members"] == 1
+    assert six["rna"].obs["get_ood"].idxmax() == "T5"
+    scget.model.GET.setup_mudata(six)
+    alone = scget.model.GET(six, width=8, n_layers=1, n_heads=2, window=16, baseline="training_mean")
+    alone.train(1, enable_progress_bar=False, accelerator="cpu")
+    scget.tl.predict(six, alone)
+    assert "get_std" not in six["rna"].layers and "get_ood" not in six["rna"].obs and six.uns["get"]["members"] == 1
 
 
 def test_only_rows_never_seen_calibrate(ensemble):

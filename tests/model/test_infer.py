@@ -35,12 +35,11 @@ def _gene_output(model, gene):
 
     net = copy.deepcopy(model.module).double()
     unseen = np.isnan(scaling.expression(table.genes)[gene])
-    share = 1.0 if unseen else scaling.similar.own_share(scaling.likeness(table, np.array([row])).share_k)[0]
 
     def predict(tokens):
         out = net(tokens, center.expand(len(tokens), -1))[:, at]
         level = out[:, strand] * scaling.level[1] if unseen else 0
-        return share * out[:, 2 + strand] * scaling.deviation[0] + level
+        return out[:, 2 + strand] * scaling.deviation[0] + level
 
     return predict, torch.tensor(features)[None], window
 

@@ -6,8 +6,7 @@ mean are taken to covary between rows as the departures of accessibility do (Ras
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,9 +36,10 @@ class SimilarRows:
     """What is kept of the training rows, all as departures from their mean.
 
     ``row_j``: names. ``region_n``: positions among the regions of training, the most variable. ``open_jn``: accessibility
-    there. ``departure_jg``: expression, log10(CPM + 1); NaN where a gene was held out. ``trust``: slope, 0 to 1, of the
-    departures of training rows on what the others say of them, each left out in turn. ``error_g``: squared error of
-    that per unit of accessibility (squared, mean over regions) that the others do not make up; NaN where held out.
+    there. ``departure_jg``: expression, log10(CPM + 1), less what a network predicts of it; NaN where a gene was held
+    out. ``trust``: slope, 0 to 1, of these in a training row on what the others say of them, each left out in turn.
+    ``error_g``: squared error of what the others say of expression, without a network, per unit of accessibility
+    (squared, mean over regions) that they do not make up; NaN where held out.
     """
 
     row_j: np.ndarray
@@ -61,9 +61,12 @@ class SimilarRows:
         share_k = np.clip(1 - np.divide(left_k, size_k, out=np.ones_like(size_k), where=size_k > 0), 0, 1)
         return Likeness(weight_kj * self.trust, share_k, left_k / max(known_n.sum(), 1))
 
-    def own_share(self, share_k: np.ndarray) -> np.ndarray:
-        """How much of a network's departure is added to what the training rows say: 1 where they say nothing."""
-        return 1 - self.trust * share_k
+    def less(self, network_jg: np.ndarray) -> SimilarRows:
+        """The same with what a network predicts of the departures taken off, where it predicts anything."""
+        rest_jg = self.departure_jg - np.where(np.isfinite(network_jg), network_jg, 0)
+        known_g = np.isfinite(rest_jg).all(axis=0)
+        said_jg, own_jg, _ = _left_out(self.open_jn.astype(np.float64), rest_jg[:, known_g].astype(np.float64))
+        return replace(self, departure_jg=rest_jg.astype(np.float32), trust=_trust(said_jg, own_jg))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Field name to array, to be saved."""
@@ -78,16 +81,16 @@ def keep_rows(
     n_regions = min(MOST_REGIONS, max(MOST_VALUES // len(rows), 1), int(region_p.sum()))
     region_n = np.sort(np.argsort(-size_p, kind="stable")[:n_regions])
     known_g = np.isfinite(departure_jg).all(axis=0)
-    trust, error_g = _fit_errors((open_jp - mean_p)[:, region_n], departure_jg[:, known_g])
-    every_g = np.full(len(known_g), np.nan, dtype=np.float32)
-    every_g[known_g] = error_g
+    said_jg, own_jg, left_j = _left_out((open_jp - mean_p)[:, region_n], departure_jg[:, known_g])
+    trust, error_g = _trust(said_jg, own_jg), np.full(len(known_g), np.nan, dtype=np.float32)
+    error_g[known_g] = _errors(own_jg - trust * said_jg, left_j)
     return SimilarRows(
         row_j=np.asarray(rows, dtype=object),
         region_n=region_n.astype(np.int64),
         open_jn=np.ascontiguousarray((open_jp - mean_p)[:, region_n], dtype=np.float16),
         departure_jg=np.ascontiguousarray(departure_jg, dtype=np.float32),
         trust=trust,
-        error_g=every_g,
+        error_g=error_g,
     )
 
 
@@ -101,34 +104,44 @@ def _solve(inner_jj: np.ndarray, inner_kj: np.ndarray, size_k: np.ndarray) -> tu
     return weight_kj, np.maximum(left_k, 0)
 
 
-def _left_out(open_jn: np.ndarray, departure_jg: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, float]]:
-    """Of each training row: what the others say, its own departure, both from their mean, and what is left over."""
+def _left_out(open_jn: np.ndarray, departure_jg: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each training row: what the others say, its own departure, both from their mean, and what is left over.
+
+    Empty for fewer than 3 rows.
+    """
     inner_jj = open_jn @ open_jn.T
-    for j in np.unique(np.linspace(0, len(inner_jj) - 1, MOST_LEFT_OUT).astype(int)):
+    evenly = np.linspace(0, len(inner_jj) - 1, MOST_LEFT_OUT).astype(int)
+    left_out = np.unique(evenly if len(inner_jj) > 2 else evenly[:0])
+    said_jg, own_jg, left_j = (np.zeros((len(left_out), n)) for n in (departure_jg.shape[1], departure_jg.shape[1], 1))
+    for i, j in enumerate(left_out):
         others = np.delete(np.arange(len(inner_jj)), j)
         centred = np.eye(len(inner_jj))
         centred[:, others] -= 1 / len(others)  # from departures to departures from the mean of the others
         inner = centred @ inner_jj @ centred.T
-        weight_1j, left_1 = _solve(inner[np.ix_(others, others)], inner[j, others][None], inner[j, j][None])
+        weight_1j, left_j[i] = _solve(inner[np.ix_(others, others)], inner[j, others][None], inner[j, j][None])
         mean_g = departure_jg[others].mean(axis=0)
-        yield (weight_1j @ (departure_jg[others] - mean_g))[0], departure_jg[j] - mean_g, left_1[0] / open_jn.shape[1]
+        said_jg[i] = (weight_1j @ (departure_jg[others] - mean_g))[0]
+        own_jg[i] = departure_jg[j] - mean_g
+    return said_jg, own_jg, left_j[:, 0] / open_jn.shape[1]
 
 
-def _fit_errors(open_jn: np.ndarray, departure_jg: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``trust`` and ``error_g``, see :class:`SimilarRows`.
-
-    Trust is the least-squares slope through 0, held between 0 and 1; it needs 3 rows. A gene's error is drawn towards
-    that of all genes as by PRIOR further rows, and then all of them are scaled so that 80% of the rows left out lie
-    within the 80% interval of a normal distribution (conformal, Vovk et al. 2005).
-    """
-    if len(open_jn) < 3 or not departure_jg.size:
-        return np.zeros(1), np.full(departure_jg.shape[1], np.nan)
-    said_jg, own_jg, left_j = (np.array(part) for part in zip(*_left_out(open_jn, departure_jg), strict=True))
+def _trust(said_jg: np.ndarray, own_jg: np.ndarray) -> np.ndarray:
+    """Least-squares slope through 0, held between 0 and 1, as an array of one number."""
     size = np.square(said_jg).sum()
-    trust = np.clip((said_jg * own_jg).sum() / size, 0, 1) if size > 0 else 0.0
-    square_jg = np.square(own_jg - trust * said_jg) / np.maximum(left_j, np.finfo(float).tiny)[:, None]
+    return np.array([np.clip((said_jg * own_jg).sum() / size, 0, 1) if size > 0 else 0.0])
+
+
+def _errors(error_jg: np.ndarray, left_j: np.ndarray) -> np.ndarray:
+    """Squared error of each gene per unit of accessibility left over.
+
+    It is drawn towards that of all genes as by PRIOR further rows, and then all are scaled so that 80% of the rows left
+    out lie within the 80% interval of a normal distribution (conformal, Vovk et al. 2005).
+    """
+    if not error_jg.size:
+        return np.full(error_jg.shape[1], np.nan)
+    square_jg = np.square(error_jg) / np.maximum(left_j, np.finfo(float).tiny)[:, None]
     total_g, n = square_jg.sum(axis=0), len(square_jg)
     prior = PRIOR * square_jg.mean()
     within_jg = (total_g - square_jg + prior) / (n - 1 + PRIOR)  # without the row itself
     factor = np.quantile(np.divide(square_jg, within_jg, out=np.ones_like(square_jg), where=within_jg > 0), 0.8)
-    return np.array([trust]), factor / norm.ppf(0.9) ** 2 * (total_g + prior) / (n + PRIOR)
+    return factor / norm.ppf(0.9) ** 2 * (total_g + prior) / (n + PRIOR)

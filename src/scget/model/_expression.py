@@ -1,4 +1,4 @@
-"""Outputs of the network to expression: with the training mean, and what similar training rows say."""
+"""Outputs of the network to expression: with the training mean, and where it was wrong in similar rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scget.data import Likeness, RegionTable, Scaling
+from scget.data import RegionTable, Scaling
 
 LEVEL, DEVIATION = 0, 1
 
@@ -28,8 +28,8 @@ class SlotPrediction:
 def to_expression(out_kqo: np.ndarray, table: RegionTable, scaling: Scaling, row_k: np.ndarray) -> SlotPrediction:
     """Outputs for the rows ``row_k`` in log10(CPM + 1), at least 0; other rows are NaN.
 
-    A gene of training: its mean, what similar training rows depart from it, and the predicted departure as far as the
-    row is unlike those. A gene never seen: predicted level and departure.
+    A gene of training: its mean, the predicted departure, and by how much the network was wrong in training rows of like
+    accessibility. A gene never seen: predicted level and departure.
     """
     pairs = table.promoters
     if out_kqo.shape[-1] == 1:
@@ -39,21 +39,15 @@ def to_expression(out_kqo: np.ndarray, table: RegionTable, scaling: Scaling, row
     like = scaling.likeness(table, row_k)
     departure_kg, std_kg = scaling.said_by(like, table.genes)
     known_kg = np.broadcast_to(scaling.expression(table.genes) + departure_kg, (len(row_k), len(table.genes)))
-    share_k1 = own_share(scaling, like, len(row_k))[:, None]
     known_kq = pairs.genes_to_slots(known_kg)
-    slots_kq = np.where(np.isfinite(known_kq), known_kq + share_k1 * deviation_kq, level_kq + deviation_kq)
+    slots_kq = np.where(np.isfinite(known_kq), known_kq + deviation_kq, level_kq + deviation_kq)
     own_kg, new_kg = (pairs.slots_to_genes(values_kq) for values_kq in (deviation_kq, level_kq + deviation_kq))
-    genes_kg = np.where(np.isfinite(known_kg), known_kg + share_k1 * own_kg, new_kg)
+    genes_kg = np.where(np.isfinite(known_kg), known_kg + own_kg, new_kg)
     whole = (_at(row_k, np.maximum(values, 0), len(out_kqo)) for values in (slots_kq, genes_kg))
     if like is None:
         return SlotPrediction(*whole)
     std_kg = np.where(np.isfinite(genes_kg), std_kg, np.nan)
     return SlotPrediction(*whole, *(_at(row_k, values, len(out_kqo)) for values in (std_kg, 1 - like.share_k)))
-
-
-def own_share(scaling: Scaling, like: Likeness | None, n_rows: int) -> np.ndarray:
-    """How much of the network's departure counts in a gene of training, (k,)."""
-    return np.ones(n_rows) if like is None or scaling.similar is None else scaling.similar.own_share(like.share_k)
 
 
 def _at(row_k: np.ndarray, values: np.ndarray, n_rows: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from scget.module import _lora
 from scget.train import Options, RestoreBest, check_device, compiled
 
 from . import _run
+from ._infer import keep_residuals
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -99,14 +100,16 @@ def fit(
     device = _check_options(options, table, len(row_k), watched_p, supervised, trainer_kwargs)
     wanted_p = _taught(model, table, supervised, plan_kwargs or {})
     data = _windows(model, table, row_k, (region_p & ~watched_p, watched_p), wanted_p, batch_size)
-    scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling, rules=model.rules)
+    rules = model.rules if supervised else replace(model.rules, similar=False)
+    scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling, rules=rules)
     arguments = _trainer_arguments(options, row_k, bool(watched_p.any()), supervised, trainer_kwargs)
     with _put_back_on_failure(model), seeded(model.seed), compiled(model.module.encoder, options.compile, device):
         plan = make_plan(_source(table, scaling, row_k, supervised), **(plan_kwargs or {}))
         task = {"plan": getattr(make_plan, "keywords", {}), "holdout": holdout.asdict()}
         settings = _run.settings_of(model, table, plan, call=call, **task) if ckpt_dir is not None else None
         _run.run(model, plan, data, max_epochs, settings, ckpt_every=ckpt_every, ckpt_dir=ckpt_dir, **arguments)
-    _remember(model, table, scaling, holdout, arguments["callbacks"])
+    _remember(model, table, replace(scaling, rules=model.rules), holdout, arguments["callbacks"])
+    keep_residuals(model, table, row_k)
 
 
 def _remember(model: GET, table: RegionTable, scaling: Scaling, holdout: HoldOut, callbacks: list[Any]) -> None:

@@ -38,9 +38,8 @@ class GET(BaseModelClass):
         from here to ``accessibility`` that are None are as it says.
     baseline
         ``"training_mean"``: predict the departure from the training mean of each gene, and a level for genes without
-        one. ``"similar_rows"``: add to the mean how the training rows depart from it, weighted by how alike their
-        accessibility is, and the predicted departure as far as they are unlike it; the model then holds the training
-        rows' expression. ``"zero"`` (published): expression itself.
+        one. ``"similar_rows"``: add by how much the network is wrong in the training rows, weighted by how alike their
+        accessibility is; the model then holds the expression of the training rows. ``"zero"`` (published): expression itself.
     distance_bias
         Let attention fall with genomic distance. Published: False.
     distance_sums

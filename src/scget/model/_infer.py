@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,10 +17,12 @@ from scget.data import Batch, RegionTable, Scaling, TokenSource, WindowBatches, 
 from scget.data._table import positions
 from scget.module import ExpressionNet
 
-from ._expression import SlotPrediction, own_share, to_expression
+from ._expression import SlotPrediction, to_expression
 
 if TYPE_CHECKING:
     from ._get import GET
+
+RESIDUAL_BATCH = 64  # windows
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,17 @@ def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batc
     return to_expression(out_kqo, table, model.scaling, table.row_positions(rows))
 
 
+def keep_residuals(model: GET, table: RegionTable, row_k: np.ndarray) -> None:
+    """Take what the network predicts off the expression kept of the training rows ``row_k``, so that its errors are left."""
+    scaling = model.scaling
+    if scaling.similar is None:
+        return
+    model.scaling = replace(scaling, similar=None)
+    network_kg = predict_all(model, table, list(table.rows[row_k]), RESIDUAL_BATCH).genes_kg
+    rest = scaling.similar.less(network_kg[row_k] - scaling.expression(table.genes))
+    model.scaling = replace(scaling, similar=rest)
+
+
 @torch.inference_mode()
 def predict_slots(
     net: ExpressionNet, source: TokenSource, windows: Windows, shape_kq: tuple[int, int], batch_size: int
@@ -134,7 +147,7 @@ def attribute_genes(
     source, windows = prepare(model, table, rows, batch_size)
     gene_g, row_k, net = genes_to_explain(table, genes), table.row_positions(rows), model.module
     jobs = _jobs(windows, table, row_k, gene_g)
-    weight_jo = _output_weights(net, table, model.scaling, row_k, jobs).to(source.center_p.device)
+    weight_jo = _output_weights(net, table, model.scaling, jobs).to(source.center_p.device)
     motifs_jm, links = [], []
     for part in progress(np.array_split(np.arange(len(jobs)), max(-(-len(jobs) // batch_size), 1)), "attribute"):
         job = jobs.iloc[part]
@@ -192,9 +205,7 @@ def _jobs(windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.nd
     return jobs.reset_index(drop=True)
 
 
-def _output_weights(
-    net: ExpressionNet, table: RegionTable, scaling: Scaling, row_k: np.ndarray, jobs: pd.DataFrame
-) -> Tensor:
+def _output_weights(net: ExpressionNet, table: RegionTable, scaling: Scaling, jobs: pd.DataFrame) -> Tensor:
     """How much each output of the network counts in the gene's prediction, (job, o): its own strand only."""
     weight = np.zeros((len(jobs), net.config.n_outputs), dtype=np.float32)
     at, strand = np.arange(len(jobs)), jobs["strand"].to_numpy()
@@ -204,10 +215,7 @@ def _output_weights(
     else:
         unseen = np.isnan(scaling.expression(table.genes))[jobs["gene"].to_numpy()]
         weight[at, strand] = np.where(unseen, scaling.level[1], 0) * share
-        share_j = own_share(scaling, scaling.likeness(table, row_k), len(row_k))[
-            pd.Index(row_k).get_indexer(jobs["row"])
-        ]
-        weight[at, 2 + strand] = scaling.deviation[0] * share * np.where(unseen, 1, share_j)
+        weight[at, 2 + strand] = scaling.deviation[0] * share
     return torch.from_numpy(weight)
 
 
