@@ -189,7 +189,7 @@ def test_the_guard_of_finetuning_remembers_its_start(toy, tmp_path):
         go(model, max_epochs=1)
         return model
 
-    rate = {"how": "lora", "rank": 2, "plan_kwargs": {"lr": 0.3}}  # too high: it goes back to its start
+    rate = {"how": "lora", "rank": 2, "plan_kwargs": {"lr": 3.0}}  # too high: it goes back to its start
     whole, again = trained(), trained()
     with pytest.warns(ScgetWarning, match="did not help"):
         kept = go(whole, "finetune", **rate)

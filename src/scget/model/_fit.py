@@ -100,16 +100,20 @@ def fit(
     device = _check_options(options, table, len(row_k), watched_p, supervised, trainer_kwargs)
     wanted_p = _taught(model, table, supervised, plan_kwargs or {})
     data = _windows(model, table, row_k, (region_p & ~watched_p, watched_p), wanted_p, batch_size)
-    rules = model.rules if supervised else replace(model.rules, similar=False)
-    scaling = fit_scaling(table, row_k, region_p & ~watched_p, units=model.scaling, rules=rules)
+    scaling = _fit_scaling(model, table, row_k, region_p & ~watched_p, supervised)
     arguments = _trainer_arguments(options, row_k, bool(watched_p.any()), supervised, trainer_kwargs)
     with _put_back_on_failure(model), seeded(model.seed), compiled(model.module.encoder, options.compile, device):
         plan = make_plan(_source(table, scaling, row_k, supervised), **(plan_kwargs or {}))
         task = {"plan": getattr(make_plan, "keywords", {}), "holdout": holdout.asdict()}
         settings = _run.settings_of(model, table, plan, call=call, **task) if ckpt_dir is not None else None
         _run.run(model, plan, data, max_epochs, settings, ckpt_every=ckpt_every, ckpt_dir=ckpt_dir, **arguments)
-    _remember(model, table, replace(scaling, rules=model.rules), holdout, arguments["callbacks"])
-    keep_residuals(model, table, row_k)
+    _remember(model, table, scaling, holdout, arguments["callbacks"])
+
+
+def _fit_scaling(model: GET, table: RegionTable, row_k: np.ndarray, region_p: np.ndarray, supervised: bool) -> Scaling:
+    """What is fitted beside the network; training rows are kept where expression is learnt alone."""
+    rules = model.rules if supervised else replace(model.rules, similar=False)
+    return replace(fit_scaling(table, row_k, region_p, units=model.scaling, rules=rules), rules=model.rules)
 
 
 def _remember(model: GET, table: RegionTable, scaling: Scaling, holdout: HoldOut, callbacks: list[Any]) -> None:
@@ -118,6 +122,7 @@ def _remember(model: GET, table: RegionTable, scaling: Scaling, holdout: HoldOut
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.region_width, model.annotation = table.region_width, table.annotation
     model.holdout = merge(model.holdout, holdout)
+    keep_residuals(model, table)
 
 
 def _taught(model: GET, table: RegionTable, supervised: bool, plan_kwargs: dict[str, Any]) -> np.ndarray | None:

@@ -85,15 +85,15 @@ def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batc
     return to_expression(out_kqo, table, model.scaling, table.row_positions(rows))
 
 
-def keep_residuals(model: GET, table: RegionTable, row_k: np.ndarray) -> None:
-    """Take what the network predicts off the expression kept of the training rows ``row_k``, so that its errors are left."""
+def keep_residuals(model: GET, table: RegionTable) -> None:
+    """Take what the network predicts off the expression that is kept of the training rows, so that its errors are left."""
     scaling = model.scaling
     if scaling.similar is None:
         return
+    rows = [str(row) for row in scaling.similar.row_j]
     model.scaling = replace(scaling, similar=None)
-    network_kg = predict_all(model, table, list(table.rows[row_k]), RESIDUAL_BATCH).genes_kg
-    rest = scaling.similar.less(network_kg[row_k] - scaling.expression(table.genes))
-    model.scaling = replace(scaling, similar=rest)
+    network_kg = predict_all(model, table, rows, RESIDUAL_BATCH).genes_kg[table.row_positions(rows)]
+    model.scaling = replace(scaling, similar=scaling.similar.less(network_kg - scaling.expression(table.genes)))
 
 
 @torch.inference_mode()
