@@ -66,7 +66,8 @@ def test_demo_leaves_files_that_can_be_used(output):
 def test_shuffled_motif_scores_destroy_the_prediction(output, rng):
     """The model learns from motifs: with the same scores at other regions, what accessibility alone tells is left.
 
-    Genes of an unseen chromosome cannot have been memorised: there it is left with little.
+    Of genes on training chromosomes, sums of accessibility and similar rows still tell something. Genes of an unseen
+    chromosome cannot have been memorised and have no similar rows: there it is left with next to nothing.
     """
     out, _ = output
     pb = mudata.read_h5mu(out / "demo.h5mu")
@@ -79,9 +80,9 @@ def test_shuffled_motif_scores_destroy_the_prediction(output, rng):
     shuffled, true = scget.bm.evaluate(model, baselines=["training_mean"]), pd.read_csv(out / "scores.csv")
     print(delta_r(shuffled, "GET"), delta_r(true, "GET"))
     print(delta_r(shuffled, "GET", "both", "change_pearson"), delta_r(true, "GET", "both", "change_pearson"))
-    assert delta_r(shuffled, "GET") < 0.6 * delta_r(true, "GET")
+    assert delta_r(shuffled, "GET") < 0.8 * delta_r(true, "GET")
     unseen = {"split": "both", "metric": "change_pearson"}
-    assert delta_r(shuffled, "GET", **unseen) < 0.5 * delta_r(true, "GET", **unseen)
+    assert delta_r(shuffled, "GET", **unseen) < 0.3 * delta_r(true, "GET", **unseen)
 
 
 def test_own_data_must_be_complete(capsys):

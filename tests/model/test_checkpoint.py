@@ -160,7 +160,7 @@ def test_a_pickle_is_not_run(copied, tmp_path):
         ({"n_layers": 2}, r"width and layers \(16, 2\) and 5 motifs, the tensors are of \(16, 1\) and 7 features"),
         ({"width": 32}, r"width and layers \(32, 1\) and 5 motifs, the tensors are of \(16, 1\)"),
         ({"distance_bias": False}, "1 unexpected .'encoder.blocks.0.attn.distance_slope'"),
-        ({"baseline": "zero"}, "of another shape, first head_exp.head.weight"),
+        ({"baseline": "zero", "distance_sums": True}, "of another shape, first head_exp.head.weight"),
         ({"preset": "compat"}, "unexpected|another shape"),
     ],
 )

@@ -157,7 +157,8 @@ def test_bfloat16_in_the_network_and_float32_in_the_loss(toy):
             losses.add(outputs["loss"].dtype)
 
     shared = {"plan_kwargs": {"lr": 1e-2}, "holdout_obs": ["T5"]}
-    models = {"32-true": build(toy), "bf16-mixed": build(toy)}
+    alone = {"baseline": "training_mean"}  # which predicts nothing in training
+    models = {"32-true": build(toy, **alone), "bf16-mixed": build(toy, **alone)}
     for precision, model in models.items():
         model.train(20, precision=precision, callbacks=[Look()] if "bf16" in precision else [], **shared, **QUIET)
     assert inside == {torch.bfloat16} and losses == {torch.float32}
