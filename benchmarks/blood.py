@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from mudata import MuData
-from scipy.stats import norm, spearmanr
 
 import scget
 from scget.bm import Split
@@ -94,8 +95,8 @@ def fewer_rows(mdata: MuData, split: Split, n: int, seed: int) -> MuData:
     return MuData({name: mdata[name][keep].copy() for name in ("atac", "rna")})
 
 
-def trainer(args: argparse.Namespace) -> Any:
-    """What trains a model for a split."""
+def trainer(args: argparse.Namespace, out: Path) -> Any:
+    """What trains a model for a split; its errors, and where asked for the model, go below ``out``."""
 
     def fit(mdata: MuData, split: Split) -> scget.model.GET:
         scget.model.GET.setup_mudata(mdata)
@@ -106,9 +107,9 @@ def trainer(args: argparse.Namespace) -> Any:
         held = {"holdout_obs": list(split.obs), "holdout_chroms": list(split.chroms)}
         model.train(args.epochs, **held, plan_kwargs=plan, enable_progress_bar=False)
         print(f"{split.name}: trained in {(time.perf_counter() - begin) / 60:.1f} min on {model.device}", flush=True)
-        _note_uncertainty(model, split, args.out / "uncertainty")
+        _note_uncertainty(model, split, out / "uncertainty")
         if args.save:
-            model.save(args.out / "models" / split.name.replace("/", "_"), overwrite=True)
+            model.save(out / "models" / split.name.replace("/", "_"), overwrite=True)
         return model
 
     return fit
@@ -123,17 +124,10 @@ def _note_uncertainty(model: scget.model.GET, split: Split, folder: Path) -> Non
     for k in table.row_positions(list(split.obs)):
         known = np.isfinite(prediction.std_kg[k])
         std, error = prediction.std_kg[k, known], np.abs(prediction.genes_kg[k] - table.expression_kg[k])[known]
-        inside = {f"within {level}%": (error < norm.ppf(0.5 + level / 200) * std).mean() for level in (50, 80, 95)}
-        rank = spearmanr(std, error).statistic
-        lines.append(
-            {
-                "row": table.rows[k],
-                "ood": prediction.ood_k[k],
-                "rmse": np.sqrt(np.mean(error**2)),
-                **inside,
-                "rank": rank,
-            }
-        )
+        line = {"row": table.rows[k], "ood": prediction.ood_k[k], "rmse": np.sqrt(np.mean(error**2))}
+        for level in (50, 80, 95):
+            line[f"within {level}%"] = scget.bm.coverage(error, *scget.bm.interval(0 * std, std, level / 100))
+        lines.append(line | {"rank": scget.bm.spearman(std, error)})
     folder.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(lines).to_csv(folder / f"{split.name.replace('/', '_')}.csv", index=False)
 
@@ -184,17 +178,19 @@ def main() -> None:
     mdata = load(args.data)
     splits = splits_of(list(mdata["atac"].obs_names), args.only)
     settings = {name: getattr(args, name) for name in (*SIZE, "epochs", "lr", "published")}
-    runs = [("", mdata, splits)]
+    every: dict[str, Callable[[Split], MuData]] = {"": lambda split: mdata}
     if args.rows or args.depth:
-        runs = [(f"rows {n}", None, splits) for n in args.rows]
-        runs += [(f"depth {share:g}", thinned(mdata, share, args.seed), splits) for share in args.depth]
-    for name, data, chosen in runs:
+        every = {f"rows {n}": partial(fewer_rows, mdata, n=n, seed=args.seed) for n in args.rows}
+        for share in args.depth:
+            every[f"depth {share:g}"] = partial(lambda thin, split: thin, thinned(mdata, share, args.seed))
+    for name, data_of in every.items():
         tables = []
-        for split in chosen:
-            here = fewer_rows(mdata, split, int(name.split()[1]), args.seed) if data is None else data
-            given = settings | ({"what": name} if name else {})
+        for split in splits:
+            here, given = data_of(split), settings | ({"what": name} if name else {})
             kept = {"out": args.out, "settings": given, "metrics": METRICS, "n_bootstrap": 200}
-            tables.append(scget.bm.cross_validate(here, [split], trainer(args), predictors=PREDICTORS, **kept))
+            tables.append(
+                scget.bm.cross_validate(here, [split], trainer(args, args.out / name), predictors=PREDICTORS, **kept)
+            )
         print(f"\n## {name or 'all'}\n\n{report(pd.concat(tables))}", flush=True)
 
 

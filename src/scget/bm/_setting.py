@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scget._errors import InputError, first, warn
-from scget.data import RegionTable, fit_scaling
+from scget.data import RegionTable, Rules, fit_scaling
 
 from ._baselines import Task
 
@@ -75,7 +75,9 @@ def ask(model: GET | Ensemble, mdata: MuData | None, rows: Sequence[str] | None)
         warn(f"{names} were trained on: these figures say nothing of new cell types")
     _warn_of_imported(model, table.rows[held_k])
     region_p = np.isin(table.chroms.astype(str), seen_chroms)[table.chrom_p]
-    task = Task(table, fit_scaling(table, np.flatnonzero(seen_k), region_p), np.flatnonzero(seen_k), seen_g)
+    row_k = np.flatnonzero(seen_k)
+    scaling = fit_scaling(table, row_k, region_p, rules=Rules(similar=False))  # baselines keep no rows of their own
+    task = Task(table, scaling, row_k, seen_g)
     if mdata is None:
         mdata = model.adata if hasattr(model, "adata") else model.members[0].adata
     away = list(model.holdout.chroms)

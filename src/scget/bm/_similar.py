@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scget.data import RIDGE
+from scget.data import told_by
 
 from ._task import Task
 
@@ -36,8 +36,8 @@ def similar_rows(task: Task) -> np.ndarray:
         other_k = task.train_k[task.train_k != k]
         if len(other_k):
             mean_g = observed_kg[other_k].mean(axis=0)
-            weight_k = _weights(gram_kk[np.ix_(other_k, other_k)], gram_kk[k, other_k])
-            out_g[:] = np.maximum(mean_g + weight_k @ (observed_kg[other_k] - mean_g), 0)
+            weight_j, _ = told_by(gram_kk, k, other_k)
+            out_g[:] = np.maximum(mean_g + weight_j @ (observed_kg[other_k] - mean_g), 0)
     return out_kg
 
 
@@ -70,17 +70,6 @@ def _copied(task: Task, nearest_k: np.ndarray) -> np.ndarray:
     copied_kg = task.table.expression_kg[nearest_k].astype(np.float64)
     copied_kg[nearest_k < 0] = np.nan
     return copied_kg
-
-
-def _weights(gram_jj: np.ndarray, gram_j: np.ndarray) -> np.ndarray:
-    """Weights from inner products of accessibility among rows ``j`` and with the row predicted, by centring these."""
-    mean_j, mean = gram_jj.mean(axis=0), gram_jj.mean()
-    kernel_jj = gram_jj - mean_j[:, None] - mean_j + mean
-    with_j = gram_j - gram_j.mean() - mean_j + mean
-    size = np.diag(kernel_jj).mean()
-    if size <= 1e-12 * np.diag(gram_jj).mean():  # one row, or rows of equal accessibility: nothing to tell them by
-        return np.zeros(len(with_j))
-    return np.linalg.solve(kernel_jj + RIDGE * size * np.eye(len(with_j)), with_j)
 
 
 def _through_origin(x_nf: np.ndarray, y_n: np.ndarray) -> np.ndarray:

@@ -6,13 +6,12 @@ from ._fields import MuDataManager, default_modalities, setup_manager
 from ._loader import Batch, TokenSource, WindowBatches, WindowDataModule
 from ._rules import PRESETS, Rules
 from ._scaling import Scaling, fit_scaling
-from ._similar import RIDGE, Likeness
+from ._similar import Likeness, told_by
 from ._table import Promoters, RegionTable, build_table, has_expression
 from ._windows import Closed, Tokens, Windows, lay_tokens, prediction_windows, training_windows
 
 __all__ = [
     "PRESETS",
-    "RIDGE",
     "Rules",
     "check_extra",
     "Batch",
@@ -36,5 +35,6 @@ __all__ = [
     "mix_rows",
     "prediction_windows",
     "setup_manager",
+    "told_by",
     "training_windows",
 ]

@@ -106,11 +106,13 @@ class Scaling:
         kept = self.similar
         if kept is None:
             return None
-        at_n = pd.Index(table.regions.names).get_indexer(self.region_p[kept.region_n])
-        known_p = pd.Index(self.region_p).get_indexer(table.regions.names) >= 0
+        trained_at = pd.Index(self.region_p).get_indexer(table.regions.names)
+        known_p, here = trained_at >= 0, np.full(len(self.region_p), -1)
+        here[trained_at[known_p]] = np.flatnonzero(known_p)
+        at_n, among_p = here[kept.region_n], self._rank_among(known_p)
         open_kn = np.full((len(row_k), len(at_n)), np.nan)
         for out_n, k in zip(open_kn, row_k, strict=True):
-            open_p = self._accessibility(table.counts_kp[k : k + 1], self._rank_among(known_p))[0]
+            open_p = self._accessibility(table.counts_kp[k : k + 1], among_p)[0]
             out_n[:] = np.where(at_n >= 0, open_p[at_n] - self.accessibility_p[kept.region_n], np.nan)
         return kept.weights(open_kn)
 

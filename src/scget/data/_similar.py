@@ -56,8 +56,8 @@ class SimilarRows:
         """
         known_n = np.isfinite(open_kn).all(axis=0)
         open_jn, open_kn = self.open_jn[:, known_n].astype(np.float64), open_kn[:, known_n].astype(np.float64)
-        weight_kj, left_k = _solve(open_jn @ open_jn.T, open_kn @ open_jn.T, np.square(open_kn).sum(axis=1))
         size_k = np.square(open_kn).sum(axis=1)
+        weight_kj, left_k = _solve(open_jn @ open_jn.T, open_kn @ open_jn.T, size_k)
         share_k = np.clip(1 - np.divide(left_k, size_k, out=np.ones_like(size_k), where=size_k > 0), 0, 1)
         return Likeness(weight_kj * self.trust, share_k, left_k / max(known_n.sum(), 1))
 
@@ -77,21 +77,37 @@ def keep_rows(
     rows: np.ndarray, region_p: np.ndarray, open_jp: np.ndarray, mean_p: np.ndarray, departure_jg: np.ndarray
 ) -> SimilarRows:
     """Keep training rows: accessibility ``open_jp`` at the most variable of the regions ``region_p`` (flags)."""
-    size_p = np.where(region_p, np.square(open_jp - mean_p).sum(axis=0), -1.0)
+    departs_jp = open_jp - mean_p
+    size_p = np.where(region_p, np.square(departs_jp).sum(axis=0), -1.0)
     n_regions = min(MOST_REGIONS, max(MOST_VALUES // len(rows), 1), int(region_p.sum()))
     region_n = np.sort(np.argsort(-size_p, kind="stable")[:n_regions])
-    known_g = np.isfinite(departure_jg).all(axis=0)
-    said_jg, own_jg, left_j = _left_out((open_jp - mean_p)[:, region_n], departure_jg[:, known_g])
+    open_jn, known_g = departs_jp[:, region_n], np.isfinite(departure_jg).all(axis=0)
+    said_jg, own_jg, left_j = _left_out(open_jn, departure_jg[:, known_g])
     trust, error_g = _trust(said_jg, own_jg), np.full(len(known_g), np.nan, dtype=np.float32)
     error_g[known_g] = _errors(own_jg - trust * said_jg, left_j)
     return SimilarRows(
         row_j=np.asarray(rows, dtype=object),
         region_n=region_n.astype(np.int64),
-        open_jn=np.ascontiguousarray((open_jp - mean_p)[:, region_n], dtype=np.float16),
+        open_jn=np.ascontiguousarray(open_jn, dtype=np.float16),
         departure_jg=np.ascontiguousarray(departure_jg, dtype=np.float32),
         trust=trust,
         error_g=error_g,
     )
+
+
+def told_by(inner_kk: np.ndarray, k: int, other_j: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights (j,) of the rows ``other_j`` for row ``k``, both as departures from the mean of these, and what is left over.
+
+    ``inner_kk``: inner products of all rows, departures from anything.
+    """
+    inner_jj, inner_j, size = inner_kk[np.ix_(other_j, other_j)], inner_kk[k, other_j], inner_kk[k, k]
+    mean_j, mean = inner_jj.mean(axis=0), inner_jj.mean()
+    centred_jj = inner_jj - mean_j[:, None] - mean_j + mean
+    centred_j, centred = inner_j - inner_j.mean() - mean_j + mean, size - 2 * inner_j.mean() + mean
+    if np.trace(centred_jj) <= 1e-12 * np.trace(inner_jj):  # one row, or rows that are equal: nothing to tell them by
+        return np.zeros(len(other_j)), max(centred, 0.0)
+    weight_1j, left_1 = _solve(centred_jj, centred_j[None], np.array([centred]))
+    return weight_1j[0], left_1[0]
 
 
 def _solve(inner_jj: np.ndarray, inner_kj: np.ndarray, size_k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -112,17 +128,15 @@ def _left_out(open_jn: np.ndarray, departure_jg: np.ndarray) -> tuple[np.ndarray
     inner_jj = open_jn @ open_jn.T
     evenly = np.linspace(0, len(inner_jj) - 1, MOST_LEFT_OUT).astype(int)
     left_out = np.unique(evenly if len(inner_jj) > 2 else evenly[:0])
-    said_jg, own_jg, left_j = (np.zeros((len(left_out), n)) for n in (departure_jg.shape[1], departure_jg.shape[1], 1))
+    said_jg, own_jg = (np.zeros((len(left_out), departure_jg.shape[1])) for _ in range(2))
+    left_j = np.zeros(len(left_out))
     for i, j in enumerate(left_out):
         others = np.delete(np.arange(len(inner_jj)), j)
-        centred = np.eye(len(inner_jj))
-        centred[:, others] -= 1 / len(others)  # from departures to departures from the mean of the others
-        inner = centred @ inner_jj @ centred.T
-        weight_1j, left_j[i] = _solve(inner[np.ix_(others, others)], inner[j, others][None], inner[j, j][None])
+        weight_j, left_j[i] = told_by(inner_jj, j, others)
         mean_g = departure_jg[others].mean(axis=0)
-        said_jg[i] = (weight_1j @ (departure_jg[others] - mean_g))[0]
+        said_jg[i] = weight_j @ (departure_jg[others] - mean_g)
         own_jg[i] = departure_jg[j] - mean_g
-    return said_jg, own_jg, left_j[:, 0] / open_jn.shape[1]
+    return said_jg, own_jg, left_j / open_jn.shape[1]
 
 
 def _trust(said_jg: np.ndarray, own_jg: np.ndarray) -> np.ndarray:

@@ -176,16 +176,17 @@ class Ensemble:
     ) -> EnsemblePrediction:
         asked = unseen(self.members, table) if out_of_fold else known(self.members, table)
         new_g = np.full(len(table.genes), out_of_fold) | ~asked.gene_mg.any(axis=0)
-        genes, slots, unlike = Running(), Running(), Running()
+        genes, slots = Running(), Running()
+        unlike: list[np.ndarray] = []
         for member, pick_g, pick_q in zip(self.members, *(asked if out_of_fold else asked.or_all()), strict=True):
             prediction = predict_all(member, table, rows, batch_size)
             genes.add(prediction.genes_kg, pick_g)
             slots.add(prediction.slots_kq, pick_q)
             if prediction.ood_k is not None:
-                unlike.add(prediction.ood_k, np.array(True))
+                unlike.append(prediction.ood_k)
         std_kg = np.where(new_g, self._sized("new_genes", genes.std), self._sized("known_genes", genes.std))
         std_kg = np.where(np.isfinite(genes.mean), std_kg, np.nan)
-        ood_k = unlike.mean if np.ndim(unlike.mean) else None
+        ood_k = np.mean(unlike, axis=0) if unlike else None
         return EnsemblePrediction(slots.mean, genes.mean, std_kg, ood_k, spread_kg=genes.std)
 
     def attribute(

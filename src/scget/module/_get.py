@@ -174,8 +174,8 @@ class _DistanceSums(nn.Module):
         motif_brm, channel_brc = tokens_brf[..., : self.n_motifs], tokens_brf[..., self.n_motifs :]
         coded = self.code(motif_brm)[..., None] * channel_brc[..., None, :]
         value_brv = torch.cat([channel_brc, coded.flatten(2)], dim=-1)
-        distance = (center_br[:, :, None] - center_br[:, None, :]).abs()  # bp, exact in integers
-        sums = [torch.exp(-distance.to(value_brv.dtype) / scale) @ value_brv for scale in SCALES]
+        distance_brr = _distance(center_br).to(value_brv.dtype)
+        sums = [torch.exp(-distance_brr / scale) @ value_brv for scale in SCALES]
         return self.embed(F.dropout(torch.asinh(torch.cat(sums, dim=-1)), self.dropout, self.training))
 
 
@@ -272,8 +272,12 @@ class _Attention(nn.Module):
 
 def _closeness(center_br: Tensor) -> Tensor:
     """``-log(1 + distance / 1 kb)`` between tokens, (b, 1, t, t); 0 to and from CLS."""
-    distance = (center_br[:, :, None] - center_br[:, None, :]).abs()  # bp, exact in integers
-    return F.pad(-torch.log1p(distance.float() / 1000), (1, 0, 1, 0))[:, None]
+    return F.pad(-torch.log1p(_distance(center_br).float() / 1000), (1, 0, 1, 0))[:, None]
+
+
+def _distance(center_br: Tensor) -> Tensor:
+    """Between all regions of a window, (b, r, r), bp; exact, as centres are integers."""
+    return (center_br[:, :, None] - center_br[:, None, :]).abs()
 
 
 def _init_weights(net: nn.Module) -> None:

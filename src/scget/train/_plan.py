@@ -72,13 +72,8 @@ class _Plan(lightning.LightningModule):
         """One number to lower."""
         raise NotImplementedError
 
-    def _draws(self, batch_idx: int) -> torch.Generator:
-        """A generator of this batch alone, so that a resumed run draws what it would have drawn."""
-        entropy = np.random.SeedSequence([torch.initial_seed(), self.current_epoch, batch_idx])
-        return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
-
-    def augment(self, batch: Batch, index_br: Tensor, draw: torch.Generator) -> Batch:
-        """What is trained on in place of ``batch``, whose regions are ``index_br``."""
+    def augment(self, batch: Batch, index_br: Tensor, batch_idx: int) -> Batch:
+        """What is trained on in place of ``batch``, number ``batch_idx`` of the epoch, whose regions are ``index_br``."""
         return batch
 
     def terms(self, batch: Batch) -> Tensor:
@@ -99,7 +94,7 @@ class _Plan(lightning.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch of (row_b, index_br)."""
-        gathered = self.augment(self.source.gather(*batch), batch[1], self._draws(batch_idx))
+        gathered = self.augment(self.source.gather(*batch), batch[1], batch_idx)
         loss = self.loss(gathered)
         self.train_mean.update(loss, len(batch[0]))
         self.log("train_loss", self.train_mean, on_step=False, on_epoch=True, prog_bar=True)
@@ -217,8 +212,10 @@ class ExpressionPlan(_Plan):
         if self.kind == "nb":
             self.log_theta = nn.Parameter(torch.zeros(()))
 
-    def augment(self, batch: Batch, index_br: Tensor, draw: torch.Generator) -> Batch:
-        """Windows between two rows, some without motif scores."""
+    def augment(self, batch: Batch, index_br: Tensor, batch_idx: int) -> Batch:
+        """Windows between two rows, some without motif scores; drawn for the batch, so that a resumed run draws the same."""
+        entropy = np.random.SeedSequence([torch.initial_seed(), self.current_epoch, batch_idx])
+        draw = torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
         batch = mix_rows(batch, index_br, self.source, draw) if self.mix_rows else batch
         n_motifs, rate = self.module.config.n_motifs, self.motif_dropout
         return drop_motifs(batch, n_motifs, rate, draw) if rate else batch
