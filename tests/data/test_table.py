@@ -151,9 +151,9 @@ def test_gather_and_targets(toy):
         s: table.promoters.gene_n[np.isin(table.promoters.slot_n, table.promoters.slot_n[m])]
         for s, m in zip("+-", (plus, minus), strict=True)
     }
-    mean, sd = expression.mean(0), scaling.deviation[0]
+    mean, sd_g = expression.mean(0), scaling.spread_g
     for column, genes in ((2, shares["+"]), (3, shares["-"])):
-        assert target[0, column] == pytest.approx((expression[3] - mean)[genes].mean() / sd, rel=1e-4)
+        assert target[0, column] == pytest.approx(((expression[3] - mean) / sd_g)[genes].mean(), rel=1e-4)
     assert target[0, 0] == pytest.approx((mean[shares["+"]].mean() - scaling.level[0]) / scaling.level[1], rel=1e-4)
     assert torch.isnan(target[1]).all()
     assert source.expression(batch)[0, 0, 1] == pytest.approx(expression[3][shares["-"]].mean(), rel=1e-5)

@@ -52,7 +52,7 @@ def test_only_tensors_and_text_are_written(saved):
     assert sorted(p.name for p in saved.iterdir()) == ["model.json", "weights.safetensors"]
     assert sorted(p.name for p in saved.parent.iterdir()) == ["my_get"]
     description = json.loads((saved / "model.json").read_text())
-    assert description["format"] == 3 and description["holdout"]["obs"] == ["T5"] and description == sealed(description)
+    assert description["format"] == 4 and description["holdout"]["obs"] == ["T5"] and description == sealed(description)
     assert description["weights_sha256"] == hashlib.sha256((saved / "weights.safetensors").read_bytes()).hexdigest()
 
 
@@ -115,9 +115,9 @@ def test_damage_is_found(copied):
     [
         ("", "is not JSON"),
         ("[1, 2]", "does not describe a scget model"),
-        ('{"format": 99}', "of format 99, this scget reads 3: upgrade"),
-        ('{"format": 1}', "of format 1, this scget reads 3: train and save the model anew"),
-        ('{"format": 3}', "sha256 of .*model.json is not the one it names"),
+        ('{"format": 99}', "of format 99, this scget reads 4: upgrade"),
+        ('{"format": 1}', "of format 1, this scget reads 4: train and save the model anew"),
+        ('{"format": 4}', "sha256 of .*model.json is not the one it names"),
         ("{}", "does not describe"),
     ],
 )

@@ -39,9 +39,21 @@ def _gene_output(model, gene):
     def predict(tokens):
         out = net(tokens, center.expand(len(tokens), -1))[:, at]
         level = out[:, strand] * scaling.level[1] if unseen else 0
-        return out[:, 2 + strand] * scaling.deviation[0] + level
+        return out[:, 2 + strand] * scaling.spread(table.genes)[gene] / 2 + level  # half: gene activity is the other
 
     return predict, torch.tensor(features)[None], window
+
+
+def _by_activity(model, gene):
+    """What each region adds to the gene's prediction in row T5 by accessibility around its one promoter, by name."""
+    table, scaling = model.table(), model.scaling
+    promoter = table.promoters.region_q[table.promoters.slot_n[table.promoters.gene_n == gene][0]]
+    around = np.flatnonzero(table.chrom_p == table.chrom_p[promoter])
+    distance = np.abs(table.regions.centers[around] - table.regions.centers[promoter])
+    around, distance = around[distance <= 100_000], distance[distance <= 100_000]
+    fold = scaling.channels(table)[5, around, 1]
+    share = scaling.spread(table.genes)[gene] / 2 * scaling.activity.item() * np.exp(-distance / 20_000) * fold
+    return pd.Series(share, table.regions.names[around])
 
 
 def _gradient(predict, features):
@@ -69,8 +81,10 @@ def test_against_captum_and_finite_differences(trained):
         accessibility = trained.scaling.accessibility_p[window]
         reference[0, :, 5:] = torch.tensor(np.stack([accessibility, np.zeros(len(window))], axis=1))
         expected = (_gradient(predict, (features + reference) / 2) * (features - reference))[0].sum(1)
-        np.testing.assert_allclose(links[table.regions.names[window]], expected, rtol=1e-3, atol=1e-5)
-        whole = (predict(features) - predict(reference)).item()
+        activity = _by_activity(trained, gene)
+        expected = pd.Series(expected.numpy(), table.regions.names[window]).add(activity, fill_value=0)
+        np.testing.assert_allclose(links[expected.index], expected, rtol=1e-3, atol=1e-5)
+        whole = (predict(features) - predict(reference)).item() + activity.sum()
         assert links.sum() == pytest.approx(whole, rel=0.2)  # complete up to the midpoint rule
 
         region = int(np.abs(by_captum).sum(1).argmax())

@@ -80,7 +80,11 @@ def test_losses_that_do_not_fit_are_refused(toy):
     ("arguments", "message"),
     [
         ({"preset": "published"}, "preset='published': one of 'default', 'compat'"),
-        ({"baseline": "mean"}, "baseline='mean': one of 'similar_rows', 'training_mean', 'zero', None"),
+        (
+            {"baseline": "mean"},
+            "baseline='mean': one of 'similar_rows', 'gene_activity', 'training_mean', 'zero', None",
+        ),
+        ({"preset": "compat", "baseline": "gene_activity"}, "needs accessibility over its training mean"),
         ({"accessibility": "open"}, "accessibility='open': one of 'quantitative', 'binary', None"),
         ({"task": "atac"}, "task='atac': one of 'expression', 'accessibility', 'both'"),
         ({"task": "both", "accessibility": "binary"}, "open regions are all 1, so there is nothing to learn"),

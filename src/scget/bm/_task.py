@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import scipy.sparse as sp
 
-from scget.data import RegionTable, Scaling
+from scget.data import RegionTable, Scaling, near
 
 REACH = 100_000  # bp around a promoter that features may take in
 DECAY = 5_000  # bp over which the weight of a region falls by e
@@ -134,21 +134,14 @@ def _between(low: int, high: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _near(table: RegionTable) -> Near:
-    """Pairs by two searches among the centres of a chromosome, each chromosome far behind the last."""
-    center_p, pairs = table.regions.centers, table.promoters
-    place_p = center_p + table.chrom_p * (int(center_p.max()) + 2 * REACH + 1)
-    order_p = np.argsort(place_p, kind="stable")  # regions are sorted by start: where one holds another, not by centre
-    place_n = place_p[pairs.region_q][pairs.slot_n]
-    low_n = np.searchsorted(place_p[order_p], place_n - REACH, "left")
-    size_n = np.searchsorted(place_p[order_p], place_n + REACH, "right") - low_n
-    first_n = np.cumsum(size_n) - size_n
-    region_i = order_p[np.arange(size_n.sum()) + np.repeat(low_n - first_n, size_n)]
-    n_slots_g = np.bincount(pairs.gene_n, minlength=pairs.n_genes)
-    gene_i = np.repeat(pairs.gene_n, size_n)
+    """Pairs of each gene and the regions around its promoters."""
+    pairs = table.promoters
+    n_i, region_i, distance_i = near(table, pairs.region_q[pairs.slot_n], REACH)
+    gene_i = pairs.gene_n[n_i]
     return Near(
         gene_i=gene_i,
         region_i=region_i,
-        distance_i=np.abs(place_p[region_i] - np.repeat(place_n, size_n)).astype(np.float64),
-        share_i=1 / n_slots_g[gene_i],
-        shape=(pairs.n_genes, len(center_p)),
+        distance_i=distance_i,
+        share_i=1 / np.bincount(pairs.gene_n, minlength=pairs.n_genes)[gene_i],
+        shape=(pairs.n_genes, len(table.regions)),
     )

@@ -3,9 +3,11 @@
 from ._augment import drop_motifs, mix_rows
 from ._extra import check_extra
 from ._fields import MuDataManager, default_modalities, setup_manager
+from ._fit import fit_scaling
 from ._loader import Batch, TokenSource, WindowBatches, WindowDataModule
+from ._near import activity_weights, gene_activity, near
 from ._rules import PRESETS, Rules
-from ._scaling import Scaling, fit_scaling
+from ._scaling import Scaling
 from ._similar import Likeness, told_by
 from ._table import Promoters, RegionTable, build_table, has_expression
 from ._windows import Closed, Tokens, Windows, lay_tokens, prediction_windows, training_windows
@@ -26,13 +28,16 @@ __all__ = [
     "WindowBatches",
     "WindowDataModule",
     "Windows",
+    "activity_weights",
     "build_table",
     "default_modalities",
     "drop_motifs",
     "fit_scaling",
+    "gene_activity",
     "has_expression",
     "lay_tokens",
     "mix_rows",
+    "near",
     "prediction_windows",
     "setup_manager",
     "told_by",

@@ -93,6 +93,10 @@ class TokenSource(nn.Module):
             row_b=row_b,
         )
 
+    def fold_kp(self) -> np.ndarray:
+        """How much more open each region is than on average in the training rows."""
+        return self.channels_kpc[:, :-1, 1].cpu().numpy()
+
     def targets(self, batch: Batch) -> Tensor:
         """Targets in the order of the network's outputs, (b, r, 4): level +, level -, deviation +, deviation -."""
         return self._at_slots(batch)[..., :2].permute(0, 1, 3, 2).flatten(2)

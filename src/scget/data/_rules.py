@@ -20,7 +20,8 @@ class Rules:
     mean distribution of the training rows; log10(count / total * 1e5 + 1) over the row's greatest; or 1 where open.
     ``fold``: whether its departure from the training mean is a second channel. ``per_window``: whether accessibility is
     divided by the greatest of each window. ``cutoff``: log-accessibility over the row's greatest, below which
-    expression counts as 0 in training. ``similar``: whether the training rows themselves, weighted by likeness, are part
+    expression counts as 0 in training. ``activity``: whether accessibility around the promoter is part of a predicted
+    departure by itself. ``similar``: whether the training rows themselves, weighted by likeness, are part
     of a prediction. ``extra``: names of further channels.
     """
 
@@ -32,6 +33,7 @@ class Rules:
     fold: bool = True
     per_window: bool = False
     cutoff: float = 0.0
+    activity: bool = True
     similar: bool = True
     extra: tuple[str, ...] = ()
 
@@ -60,6 +62,7 @@ PRESETS = {
         fold=False,
         per_window=True,
         cutoff=0.05,
+        activity=False,
         similar=False,
     ),
 }

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from scget._errors import InputError
 
 from ._rules import Rules
-from ._similar import Likeness, SimilarRows, keep_rows
+from ._similar import Likeness, SimilarRows
 from ._table import RegionTable
 
 N_QUANTILES = 4097  # resolution 1 / 4096 of the regions, linear between
@@ -26,7 +26,9 @@ class Scaling:
     ``motif_m``: mean non-zero score per motif, the unit of motif features. ``quantile_q``: the mean distribution of
     accessibility, to which every row is mapped, so that depth does not matter. ``accessibility_p`` at ``region_p``:
     mean over training rows per region. ``expression_g`` of ``gene_g``: mean log10(CPM + 1) over training rows, NaN
-    where the gene was held out. ``level``: centre and scale of these means; ``deviation``: scale of the departures.
+    where the gene was held out. ``level``: centre and scale of these means; ``deviation``: scale of the departures;
+    ``spread_g``: scale of each gene's own, NaN where held out. ``activity``: departure, in that scale, per unit of gene
+    activity, 0 where that has no part in predictions.
     ``extra_e2``: mean and standard deviation of the extra channels. ``similar``: the training rows, where the rules have
     them. ``rules``: how all of it is applied.
     """
@@ -37,8 +39,10 @@ class Scaling:
     accessibility_p: np.ndarray
     gene_g: np.ndarray
     expression_g: np.ndarray
+    spread_g: np.ndarray
     level: np.ndarray
     deviation: np.ndarray
+    activity: np.ndarray
     extra_e2: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     similar: SimilarRows | None = None
     rules: Rules = field(default_factory=Rules)
@@ -84,22 +88,29 @@ class Scaling:
         at = pd.Index(self.gene_g).get_indexer(genes)
         return np.append(self.expression_g, np.nan)[at]
 
+    def spread(self, genes: np.ndarray) -> np.ndarray:
+        """Scale of each gene's departures, (g,); that of all genes for one not seen in training."""
+        at = pd.Index(self.gene_g).get_indexer(genes)
+        spread_g = np.append(self.spread_g, np.nan)[at]
+        return np.where(np.isfinite(spread_g), spread_g, self.deviation[0])
+
     def targets(self, table: RegionTable) -> np.ndarray:
         """Level, deviation (both standardised) and log10(CPM + 1) at each promoter slot, (k, q, 3); NaN: not known.
 
+        Deviations are in units of each gene's spread.
         The last is 0 below the cutoff of accessibility, if the rules have one.
         """
         if table.expression_kg is None:
             raise InputError("training needs expression: the MuData has no RNA counts")
         mean_g = self.expression(table.genes)
         level_q = table.promoters.genes_to_slots(mean_g[None])[0]
-        deviation_kq = table.promoters.genes_to_slots(table.expression_kg - mean_g)
+        deviation_kq = table.promoters.genes_to_slots((table.expression_kg - mean_g) / self.spread(table.genes))
         level_kq = np.broadcast_to((level_q - self.level[0]) / self.level[1], deviation_kq.shape)
         expression_kq = table.promoters.genes_to_slots(table.expression_kg)
         if self.rules.cutoff:
             barely_kq = log_accessibility(table.counts_kp)[:, table.promoters.region_q] < self.rules.cutoff
             expression_kq = np.where(barely_kq & np.isfinite(expression_kq), 0.0, expression_kq)
-        return np.stack([level_kq, deviation_kq / self.deviation[0], expression_kq], axis=-1).astype(np.float32)
+        return np.stack([level_kq, deviation_kq, expression_kq], axis=-1).astype(np.float32)
 
     def likeness(self, table: RegionTable, row_k: np.ndarray) -> Likeness | None:
         """How alike the rows ``row_k`` (positions) are to the training rows; None where these are not kept."""
@@ -168,90 +179,8 @@ class Scaling:
         return cls(**own, similar=SimilarRows(**kept) if kept else None, rules=rules)
 
 
-def fit_scaling(
-    table: RegionTable,
-    row_k: np.ndarray,
-    region_p: np.ndarray,
-    *,
-    units: Scaling | None = None,
-    rules: Rules = Rules(),
-) -> Scaling:
-    """Fit on rows ``row_k`` (positions) and regions ``region_p`` (True where in training).
-
-    With ``units`` the unit of motifs and the reference of accessibility are taken from there, so that a network
-    that was trained before goes on seeing the same features; the means are taken anew.
-
-    Accessibility means are taken at every region: they are inputs, known for all chromosomes of the training rows.
-    Expression means only for genes with a promoter among the training regions.
-    """
-    unit = Scaling(
-        motif_m=_mean_hit(table.motif_pm[region_p]) if units is None else units.motif_m,
-        quantile_q=_mean_distribution(_relative(table.counts_kp[row_k])[:, region_p])
-        if units is None
-        else units.quantile_q,
-        region_p=np.asarray(table.regions.names),
-        accessibility_p=np.zeros(len(table.regions)),
-        gene_g=table.genes,
-        expression_g=np.full(len(table.genes), np.nan),
-        level=np.array([0.0, 1.0]),
-        deviation=np.array([1.0]),
-        extra_e2=_centre_and_scale(table, row_k, region_p) if units is None else units.extra_e2,
-        rules=rules,
-    )
-    every_p = np.ones(len(table.regions), dtype=bool)
-    open_jp = unit._accessibility(table.counts_kp[row_k], every_p)
-    parts = unit.arrays() | {"accessibility_p": open_jp.mean(axis=0)}
-    if table.expression_kg is None:
-        return Scaling(**parts, rules=rules)
-    parts |= _fit_expression(table, row_k, region_p)
-    if not rules.similar:
-        return Scaling(**parts, rules=rules)
-    departure_jg = table.expression_kg[row_k] - parts["expression_g"]
-    kept = keep_rows(table.rows[row_k], region_p, open_jp, parts["accessibility_p"], departure_jg)
-    return Scaling(**parts, similar=kept, rules=rules)
-
-
-def _fit_expression(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray) -> dict[str, np.ndarray]:
-    pairs, expression_kg = table.promoters, table.expression_kg[row_k].astype(np.float64)
-    seen = np.zeros(len(table.genes), dtype=bool)
-    seen[pairs.gene_n[region_p[pairs.region_q[pairs.slot_n]]]] = True
-    mean_g = np.where(seen, expression_kg.mean(axis=0), np.nan)
-    departures = (expression_kg - mean_g)[:, seen]
-    return {
-        "expression_g": mean_g,
-        "level": np.array([mean_g[seen].mean(), max(mean_g[seen].std(), 1e-6)]) if seen.any() else np.array([0.0, 1.0]),
-        "deviation": np.array([max(departures.std(), 1e-6)]) if seen.any() else np.array([1.0]),
-    }
-
-
 def log_accessibility(counts_kp: np.ndarray) -> np.ndarray:
     """log10(count / total * 1e5 + 1) over the row's greatest, as published: 0 to 1, float64."""
     counts_kp = counts_kp.astype(np.float64)
     open_kp = np.log10(counts_kp / counts_kp.sum(axis=1, keepdims=True) * 1e5 + 1)
     return open_kp / open_kp.max(axis=1, keepdims=True)
-
-
-def _centre_and_scale(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each extra channel over training rows and regions, (e, 2); 1 where constant."""
-    extra_kpe = table.extra_kpe[row_k][:, region_p].astype(np.float64)
-    sd_e = extra_kpe.std(axis=(0, 1))
-    return np.stack([extra_kpe.mean(axis=(0, 1)), np.where(sd_e > 0, sd_e, 1)], axis=-1)
-
-
-def _relative(counts_kp: np.ndarray) -> np.ndarray:
-    """log(1 + count / mean count of the row): free of depth and of the number of regions."""
-    counts_kp = counts_kp.astype(np.float64)
-    return np.log1p(counts_kp / counts_kp.mean(axis=1, keepdims=True))
-
-
-def _mean_distribution(relative_kp: np.ndarray) -> np.ndarray:
-    """Quantiles, averaged over rows, in units of a typical open region."""
-    grid = np.linspace(0, 1, N_QUANTILES)
-    quantile_q = np.mean([np.quantile(r, grid) for r in relative_kp], axis=0)
-    return quantile_q / max(quantile_q[quantile_q > 0].mean() if quantile_q.any() else 0.0, 1e-6)
-
-
-def _mean_hit(motif_pm: np.ndarray | sp.csr_matrix) -> np.ndarray:
-    total = np.asarray(motif_pm.sum(axis=0, dtype=np.float64)).ravel()
-    hits = np.asarray((motif_pm != 0).sum(axis=0)).ravel()
-    return np.divide(total, hits, out=np.ones_like(total), where=hits > 0)

@@ -1,7 +1,7 @@
 """The object a person holds."""
 
+from ._attribute import Attribution
 from ._ensemble import Ensemble
 from ._get import GET
-from ._infer import Attribution
 
 __all__ = ["GET", "Attribution", "Ensemble"]

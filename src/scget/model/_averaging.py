@@ -10,7 +10,8 @@ import pandas as pd
 
 from scget.data import RegionTable
 
-from ._infer import Attribution, SlotPrediction
+from ._attribute import Attribution
+from ._expression import SlotPrediction
 
 if TYPE_CHECKING:
     from ._fit import HoldOut

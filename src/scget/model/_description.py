@@ -11,7 +11,7 @@ from scget.data import Rules
 
 from ._files import read_sealed
 
-FORMAT = 3
+FORMAT = 4
 DESCRIPTION = "model.json"
 _NAMES = [str]
 _NUMBER = (int, float)
@@ -19,7 +19,15 @@ _TEXT = (str, NoneType)
 _LIKE: dict[str, Any] = {  # what an entry must be; of a list, what each must be
     "init": {"width": int, "n_layers": int, "seed": int},
     "setup": {"atac_layer": _TEXT, "rna_layer": _TEXT, "modalities": {"atac_layer": str, "rna_layer": str}},
-    "rules": {"window": int, "fold": bool, "per_window": bool, "cutoff": _NUMBER, "similar": bool, "extra": _NAMES},
+    "rules": {
+        "window": int,
+        "fold": bool,
+        "per_window": bool,
+        "cutoff": _NUMBER,
+        "activity": bool,
+        "similar": bool,
+        "extra": _NAMES,
+    },
     "motif_scan": {},
     "annotation": {},
     "region_width": (*_NUMBER, NoneType),

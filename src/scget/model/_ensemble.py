@@ -18,10 +18,12 @@ from scget.data import RegionTable, Scaling
 from scget.module import GETConfig, _lora
 
 from . import _checkpoint, _ensemble_files
+from ._attribute import Attribution
 from ._averaging import EVERY, Running, known, mean_attribution, out_of_fold_errors, unseen
 from ._calibration import Calibration, fit_calibration
+from ._expression import SlotPrediction
 from ._fit import HoldOut, merge
-from ._infer import Attribution, SlotPrediction, predict_all
+from ._infer import predict_all
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -35,14 +35,15 @@ def to_expression(out_kqo: np.ndarray, table: RegionTable, scaling: Scaling, row
     if out_kqo.shape[-1] == 1:
         return SlotPrediction(out_kqo[..., 0], pairs.slots_to_genes(out_kqo[..., 0]))
     level_kq = scaling.level[0] + scaling.level[1] * out_kqo[row_k, :, LEVEL]
-    deviation_kq = scaling.deviation[0] * out_kqo[row_k, :, DEVIATION]
+    spread_g, deviation_kq = scaling.spread(table.genes), out_kqo[row_k, :, DEVIATION]
     like = scaling.likeness(table, row_k)
     departure_kg, std_kg = scaling.said_by(like, table.genes)
     known_kg = np.broadcast_to(scaling.expression(table.genes) + departure_kg, (len(row_k), len(table.genes)))
     known_kq = pairs.genes_to_slots(known_kg)
-    slots_kq = np.where(np.isfinite(known_kq), known_kq + deviation_kq, level_kq + deviation_kq)
-    own_kg, new_kg = (pairs.slots_to_genes(values_kq) for values_kq in (deviation_kq, level_kq + deviation_kq))
-    genes_kg = np.where(np.isfinite(known_kg), known_kg + own_kg, new_kg)
+    departs_kq = pairs.genes_to_slots(spread_g[None])[0] * deviation_kq
+    slots_kq = np.where(np.isfinite(known_kq), known_kq, level_kq) + departs_kq
+    new_kg, departs_kg = pairs.slots_to_genes(level_kq), spread_g * pairs.slots_to_genes(deviation_kq)
+    genes_kg = np.where(np.isfinite(known_kg), known_kg, new_kg) + departs_kg
     whole = (_at(row_k, np.maximum(values, 0), len(out_kqo)) for values in (slots_kq, genes_kg))
     if like is None:
         return SlotPrediction(*whole)

@@ -112,7 +112,7 @@ def fit(
 
 def _fit_scaling(model: GET, table: RegionTable, row_k: np.ndarray, region_p: np.ndarray, supervised: bool) -> Scaling:
     """What is fitted beside the network; training rows are kept where expression is learnt alone."""
-    rules = model.rules if supervised else replace(model.rules, similar=False)
+    rules = model.rules if supervised else replace(model.rules, activity=False, similar=False)
     return replace(fit_scaling(table, row_k, region_p, units=model.scaling, rules=rules), rules=model.rules)
 
 

@@ -17,9 +17,10 @@ from scget.module import ExpressionNet, _lora
 
 from . import _checkpoint, _finetune, _folds, _hub, _import, _train
 from ._accessibility import predict_regions
+from ._attribute import Attribution, attribute_genes
 from ._expression import SlotPrediction
 from ._fit import seeded
-from ._infer import Attribution, attribute_genes, predict_all
+from ._infer import predict_all
 from ._run import pick_device
 from ._setup import check_registrable, check_seed, check_setup, choose_network, choose_rules, read_table
 
@@ -38,7 +39,9 @@ class GET(BaseModelClass):
         from here to ``accessibility`` that are None are as it says.
     baseline
         ``"training_mean"``: predict the departure from the training mean of each gene, and a level for genes without
-        one. ``"similar_rows"``: add by how much the network is wrong in the training rows, weighted by how alike their
+        one. ``"gene_activity"``: that departure is the mean of the network's and of one in proportion to how much more
+        open the gene's surroundings are than on average, each region weighted by exp(-distance / 20 kb).
+        ``"similar_rows"``: add by how much this is wrong in the training rows, weighted by how alike their
         accessibility is; the model then holds the expression of the training rows. ``"zero"`` (published): expression itself.
     distance_bias
         Let attention fall with genomic distance. Published: False.
@@ -78,7 +81,7 @@ class GET(BaseModelClass):
         drop_path: float = 0.1,
         dropout: float = 0.0,
         preset: Literal["default", "compat"] = "default",
-        baseline: Literal["similar_rows", "training_mean", "zero"] | None = None,
+        baseline: Literal["similar_rows", "gene_activity", "training_mean", "zero"] | None = None,
         distance_bias: bool | None = None,
         distance_sums: bool | None = None,
         window: int | None = None,

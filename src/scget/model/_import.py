@@ -156,7 +156,19 @@ def _with_own_head(model: GET, weights: Weights) -> dict[str, Any]:
 def _unfitted(n_motifs: int, rules: Rules) -> Scaling:
     """Nothing was fitted: the published rules take every scale from the row itself."""
     none, names = np.zeros(0), np.array([], dtype=object)
-    return Scaling(np.ones(n_motifs), none, names, none, names, none, np.array([0.0, 1.0]), np.ones(1), rules=rules)
+    return Scaling(
+        motif_m=np.ones(n_motifs),
+        quantile_q=none,
+        region_p=names,
+        accessibility_p=none,
+        gene_g=names,
+        expression_g=none,
+        spread_g=none,
+        level=np.array([0.0, 1.0]),
+        deviation=np.ones(1),
+        activity=np.zeros(1),
+        rules=rules,
+    )
 
 
 def _sha256(path: Path) -> str:

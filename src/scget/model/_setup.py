@@ -45,7 +45,7 @@ def check_registrable(mdata: MuData, setup: dict[str, Any]) -> None:
 
 _CHOICES = {
     "preset": (*PRESETS,),
-    "baseline": ("similar_rows", "training_mean", "zero", None),
+    "baseline": ("similar_rows", "gene_activity", "training_mean", "zero", None),
     "closed": ("promoters", "drop", "keep", None),
     "accessibility": ("quantitative", "binary", None),
     "task": ("expression", "accessibility", "both"),
@@ -84,8 +84,14 @@ def choose_rules(
             f"task={task!r} with accessibility='binary': open regions are all 1, so there is nothing to learn. Take "
             "'quantitative'."
         )
-    similar = rules.similar if baseline is None else baseline == "similar_rows"
-    rules = replace(rules, window=window, closed=closed or rules.closed, similar=similar, extra=tuple(extra or ()))
+    rules = replace(rules, window=window, closed=closed or rules.closed, extra=tuple(extra or ()))
+    if baseline is not None:
+        similar, activity = baseline == "similar_rows", baseline in ("gene_activity", "similar_rows") and rules.fold
+        if baseline == "gene_activity" and not activity:
+            raise InputError(
+                "baseline='gene_activity' needs accessibility over its training mean: not with preset='compat'"
+            )
+        rules = replace(rules, similar=similar, activity=activity)
     return replace(rules, accessibility="binary") if accessibility == "binary" else rules
 
 

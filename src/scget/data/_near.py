@@ -1,0 +1,38 @@
+"""Regions near others, and accessibility summed around promoters."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+
+from ._table import RegionTable
+
+ACTIVITY_REACH = 100_000  # bp around a promoter that its activity takes in
+ACTIVITY_DECAY = 20_000  # bp over which the weight of a region falls by e
+
+
+def near(table: RegionTable, at_n: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs ``i`` of a region ``at_n[n_i]`` and one (``region_i``) whose centre is at most ``reach`` bp from its own.
+
+    Returns ``n_i``, ``region_i`` and ``distance_i`` (bp); pairs lie within a chromosome.
+    """
+    center_p = table.regions.centers
+    place_p = center_p + table.chrom_p * (int(center_p.max()) + 2 * reach + 1)  # each chromosome far behind the last
+    order_p = np.argsort(place_p, kind="stable")  # regions are sorted by start: where one holds another, not by centre
+    low_n = np.searchsorted(place_p[order_p], place_p[at_n] - reach, "left")
+    size_n = np.searchsorted(place_p[order_p], place_p[at_n] + reach, "right") - low_n
+    n_i = np.repeat(np.arange(len(at_n)), size_n)
+    region_i = order_p[np.arange(size_n.sum()) + np.repeat(low_n - (np.cumsum(size_n) - size_n), size_n)]
+    return n_i, region_i, np.abs(place_p[region_i] - place_p[at_n][n_i]).astype(np.float64)
+
+
+def activity_weights(table: RegionTable) -> sp.csr_matrix:
+    """``exp(-distance / 20 kb)`` of the regions within 100 kb of each promoter slot, slots x regions."""
+    slot_i, region_i, distance_i = near(table, table.promoters.region_q, ACTIVITY_REACH)
+    shape = (len(table.promoters.region_q), len(table.regions))
+    return sp.csr_matrix((np.exp(-distance_i / ACTIVITY_DECAY), (slot_i, region_i)), shape)
+
+
+def gene_activity(table: RegionTable, fold_kp: np.ndarray) -> np.ndarray:
+    """How much more open the surroundings of each promoter slot are than on average in training, (k, q)."""
+    return np.asarray((activity_weights(table) @ fold_kp.T).T)
