@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 def run(args: argparse.Namespace) -> None:
     """All steps, each announced with the seconds since the start."""
     import scget
-    from scget.model._attribute import genes_to_explain
+    from scget.model._gene_windows import genes_to_explain
 
     say = _clock()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,171 @@
+"""Where the predictions of genes are read, and what the network's part of them is: values and gradients, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from scget._errors import InputError, first
+from scget.data import Batch, RegionTable, Scaling, TokenSource, Windows, activity_weights
+from scget.data._table import positions
+from scget.module import ExpressionNet
+
+from ._infer import prepare, progress
+
+if TYPE_CHECKING:
+    from ._get import GET
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some lines of ``GeneWindows.jobs``, whole genes of a row, and their windows.
+
+    ``index_br``: regions of the windows, -1 where padded. ``token_b``: place of the promoter in its window. ``weight_bo``:
+    how much each output of the network there counts in the gene's prediction.
+    """
+
+    jobs: pd.DataFrame
+    index_br: np.ndarray
+    batch: Batch
+    token_b: Tensor
+    weight_bo: Tensor
+
+
+@dataclass(frozen=True)
+class GeneWindows:
+    """The windows from which predictions of genes are read, one line of ``jobs`` per row, gene and promoter.
+
+    Columns of ``jobs``: row, gene and region (positions), slot, strand (0 is +), window, token, n_promoters; in the order in
+    which rows and genes were asked for. Windows are those of :meth:`GET.predict`, so that sums over the lines of a gene are its prediction
+    (without what does not depend on features: the training mean, what is missed in similar rows, the bound at 0).
+    """
+
+    net: ExpressionNet
+    table: RegionTable
+    scaling: Scaling
+    source: TokenSource
+    windows: Windows
+    gene_g: np.ndarray
+    row_k: np.ndarray
+    jobs: pd.DataFrame
+
+    @classmethod
+    def of(
+        cls, model: GET, table: RegionTable, genes: Sequence[str] | None, rows: Sequence[str] | None, batch_size: int
+    ) -> GeneWindows:
+        """Lay windows for ``genes`` and ``rows`` (None: all); :class:`InputError` for a gene without a promoter region."""
+        source, windows = prepare(model, table, rows, batch_size)
+        gene_g, row_k = genes_to_explain(table, genes), table.row_positions(rows)
+        jobs = _jobs(windows, table, row_k, gene_g)
+        return cls(model.module, table, model.scaling, source, windows, gene_g, row_k, jobs)
+
+    def parts(self, batch_size: int, what: str) -> Iterator[Part]:
+        """Batches of about ``batch_size`` lines with a bar named ``what``; a gene's promoters stay together."""
+        gene_j = self.jobs.groupby(["row", "gene"], sort=False).ngroup().to_numpy()
+        first_g = np.flatnonzero(np.diff(gene_j, prepend=-1))
+        cut = first_g[
+            np.unique(np.searchsorted(first_g, np.arange(0, len(gene_j), batch_size)).clip(max=len(first_g) - 1))
+        ]
+        bounds = [*zip(cut, [*cut[1:], len(gene_j)], strict=True)]
+        weight_jo = torch.from_numpy(self._output_weights()).to(self.source.center_p.device)
+        for low, high in progress(bounds, what):
+            jobs = self.jobs.iloc[low:high]
+            index_br = self.windows.regions(jobs["window"].to_numpy())
+            row_b, index, token_b = (
+                self._tensor(a) for a in (jobs["row"].to_numpy(), index_br, jobs["token"].to_numpy())
+            )
+            yield Part(jobs, index_br, self.source.gather(row_b, index), token_b, weight_jo[low:high])
+
+    def read(self, part: Part, tokens_brf: Tensor, pad_br: Tensor | None = None) -> Tensor:
+        """The network's part of each gene's prediction through each promoter, (b,), for features ``tokens_brf``.
+
+        ``pad_br``: regions taken out, beside those that are padded. Differentiable.
+        """
+        hidden = part.batch.pad_br if pad_br is None else pad_br
+        out_bro = self.net(tokens_brf, part.batch.center_br, hidden)
+        out_bo = out_bro[torch.arange(len(part.token_b), device=out_bro.device), part.token_b]
+        return (out_bo * part.weight_bo).sum(dim=1)
+
+    def slopes(self, part: Part, tokens_brf: Tensor) -> Tensor:
+        """Gradient of :meth:`read` with respect to the features of each window, at ``tokens_brf``."""
+        leaf_brf = tokens_brf.detach().requires_grad_()
+        return torch.autograd.grad(self.read(part, leaf_brf).sum(), leaf_brf)[0]
+
+    def activity_shares(self, jobs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What a unit of fold accessibility adds by gene activity: line of ``jobs``, region (positions) and log10(CPM + 1).
+
+        Empty where gene activity has no part in predictions. Regions closed in the row are among them.
+        """
+        if not self.scaling.rules.activity:
+            return np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0)
+        slope_j = self.scaling.activity[0] * self._departure_weights(jobs)
+        weights = activity_weights(self.table)[jobs["slot"].to_numpy()].tocoo()
+        return weights.row, weights.col, slope_j[weights.row] * weights.data
+
+    def _output_weights(self) -> np.ndarray:
+        """How much each output of the network counts in the gene's prediction, (job, o): its own strand only."""
+        weight_jo = np.zeros((len(self.jobs), self.net.config.n_outputs), dtype=np.float32)
+        at, strand = np.arange(len(self.jobs)), self.jobs["strand"].to_numpy()
+        share_j = 1 / self.jobs["n_promoters"].to_numpy()  # a gene's prediction is the mean over its promoters
+        if not self.net.config.deviation:
+            weight_jo[at, strand] = share_j
+        else:
+            unseen_j = np.isnan(self.scaling.expression(self.table.genes))[self.jobs["gene"].to_numpy()]
+            weight_jo[at, strand] = np.where(unseen_j, self.scaling.level[1], 0) * share_j
+            weight_jo[at, 2 + strand] = self._departure_weights(self.jobs)
+        return weight_jo
+
+    def _departure_weights(self, jobs: pd.DataFrame) -> np.ndarray:
+        """How much a departure at the promoter counts, (job,): with gene activity there are two, each counts half."""
+        spread_j = self.scaling.spread(self.table.genes)[jobs["gene"].to_numpy()]
+        return spread_j / jobs["n_promoters"].to_numpy() / (2 if self.scaling.rules.activity else 1)
+
+    def _tensor(self, array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.source.center_p.device)
+
+
+def genes_to_explain(table: RegionTable, genes: Sequence[str] | None) -> np.ndarray:
+    """Positions of genes that have a promoter region; :class:`InputError` for others."""
+    able = np.unique(table.promoters.gene_n)
+    gene_g = able if genes is None else positions(table.genes, genes, "gene")
+    without = np.setdiff1d(gene_g, able)
+    if len(without):
+        raise InputError(f"{len(without)} genes have no promoter region, first {first(table.genes[without])}")
+    if not len(gene_g):
+        raise InputError("genes=[] names no gene; None explains all")
+    return gene_g
+
+
+def _jobs(windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.ndarray) -> pd.DataFrame:
+    """One line per row, gene and promoter slot shown: where its prediction is read."""
+    window_n, token_n = windows.focus_window_n, windows.focus_token_n
+    focus = pd.DataFrame(
+        {
+            "row": windows.row_w[window_n],
+            "region": windows.region_t[windows.start_w[window_n] + token_n],
+            "window": window_n,
+            "token": token_n,
+        }
+    )
+    pairs = table.promoters
+    wanted = np.isin(pairs.gene_n, gene_g)
+    slot_n = pairs.slot_n[wanted]
+    genes = pd.DataFrame(
+        {
+            "gene": pairs.gene_n[wanted],
+            "slot": slot_n,
+            "region": pairs.region_q[slot_n],
+            "strand": pairs.strand_q[slot_n],
+        }
+    )
+    jobs = genes.merge(focus[focus["row"].isin(row_k)], on="region")
+    asked = [pd.Index(at).get_indexer(jobs[name]) for name, at in (("row", row_k), ("gene", gene_g))]
+    jobs = jobs.iloc[np.lexsort([jobs["region"], asked[1], asked[0]])]
+    jobs["n_promoters"] = jobs.groupby(["row", "gene"])["region"].transform("size")
+    return jobs.reset_index(drop=True)
