@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import pearsonr
 
 from scget.data import activity_weights, fit_scaling, gene_activity, near
 from scget.data._fit import _spread
 from scget.model import GET
+from scget.model._infer import activity_share
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 
@@ -60,11 +62,11 @@ def test_slope_is_least_squares_over_training_rows_and_genes(trained, table):
     y_kg = table.expression_kg - scaling.expression_g
     both = np.isfinite(x_kg[row_k]) & np.isfinite(y_kg[row_k])
     slope = np.linalg.lstsq(x_kg[row_k][both][:, None], y_kg[row_k][both], rcond=None)[0]
-    assert scaling.activity == pytest.approx(slope, rel=1e-4) and abs(slope[0]) > 0.01
+    assert scaling.activity[0] == pytest.approx(slope[0], rel=1e-4) and abs(slope[0]) > 0.01
     assert both.any(axis=0).sum() == np.isfinite(scaling.expression_g).sum()
 
 
-def test_half_of_the_departure_is_by_activity(toy):
+def test_its_share_of_the_departure_is_by_activity(toy):
     """The network is trained alike without; a gene never seen has the scale of all genes."""
     predicted = {}
     for baseline in ("training_mean", "gene_activity"):
@@ -77,11 +79,37 @@ def test_half_of_the_departure_is_by_activity(toy):
     spread_g, seen_g = scaling.spread(table.genes), np.isfinite(scaling.expression(table.genes))
     assert (spread_g[~seen_g] == scaling.deviation[0]).all() and len(np.unique(spread_g[seen_g])) > 10
     departure_kg = predicted["training_mean"].to_numpy() - scaling.expression(table.genes)
-    expected = scaling.expression(table.genes) + (departure_kg + scaling.activity[0] * spread_g * active_kg) / 2
+    slope, share = scaling.activity
+    expected = scaling.expression(table.genes) + (1 - share) * departure_kg + share * slope * spread_g * active_kg
     inside = (predicted["training_mean"].to_numpy() > 0) & (expected > 0) & seen_g  # not cut at 0
     found = predicted["gene_activity"].to_numpy()
     np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-4, atol=1e-5)
     assert inside.sum() > 100 and np.abs(found - predicted["training_mean"].to_numpy())[inside].max() > 0.05
+
+    learnt = np.ix_(np.arange(5), np.flatnonzero(seen_g & np.isfinite(active_kg).all(axis=0)))
+    observed_kg = (table.expression_kg - scaling.expression(table.genes))[learnt].ravel()
+    by_network, by_activity = departure_kg[learnt].ravel(), (spread_g * active_kg)[learnt].ravel()
+    inside = predicted["training_mean"].to_numpy()[learnt].ravel() > 0  # else the network's part is not seen here
+    assert inside.all() and share == pytest.approx(
+        min(0.5, pearsonr(observed_kg, by_activity)[0] / pearsonr(observed_kg, by_network)[0]), rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "active", "share"), [(0.8, 0.2, 0.25), (0.4, 0.3, 0.5), (-0.2, 0.3, 0.5), (0.5, -0.1, 0)]
+)
+def test_share_is_the_ratio_of_correlations_up_to_a_half(network, active, share):
+    """Made of orthogonal parts, so that correlations are as said; genes without a number change nothing."""
+    truth, other = np.linalg.qr(np.random.default_rng(0).normal(0, 1, (200, 3)))[0].T[:2] * 9
+    truth, other = truth - truth.mean(), other - other.mean()
+    other -= truth * (truth @ other) / (truth @ truth)
+    made = [
+        5 * (r * truth / np.linalg.norm(truth) + np.sqrt(1 - r * r) * other / np.linalg.norm(other))
+        for r in (network, active)
+    ]
+    parts = [np.append(part, np.nan).reshape(3, 67) for part in (truth, *made)]
+    assert activity_share(*parts) == pytest.approx(share, abs=1e-9)
+    assert activity_share(parts[0], parts[1], 0 * parts[2]) == 0
 
 
 def test_held_out_values_change_no_spread_and_no_slope(table):
@@ -94,4 +122,4 @@ def test_held_out_values_change_no_spread_and_no_slope(table):
     expression_kg[:, np.isnan(before.expression_g)] = 3
     after = fit_scaling(replace(table, expression_kg=expression_kg, counts_kp=counts_kp), np.arange(5), on)
     np.testing.assert_array_equal(before.spread_g, after.spread_g)
-    assert before.activity == after.activity
+    assert (before.activity == after.activity).all() and before.activity[0] != 0

@@ -68,8 +68,9 @@ def test_prediction_is_mean_plus_departure_plus_what_it_missed_in_similar_rows(t
             out = model.module(torch.tensor(features)[None], torch.tensor(table.regions.centers[window])[None])
         around = np.flatnonzero(same & (np.abs(table.regions.centers - table.regions.centers[region]) <= 100_000))
         weight = np.exp(-np.abs(table.regions.centers[around] - table.regions.centers[region]) / 20_000)
-        activity = scaling.activity.item() * weight @ scaling.channels(table)[row, around, 1]
-        return scaling.spread_g[gene] * (out[0, at - start, 2 + strand].item() + activity) / 2
+        slope, share = scaling.activity
+        activity = slope * weight @ scaling.channels(table)[row, around, 1]
+        return scaling.spread_g[gene] * ((1 - share) * out[0, at - start, 2 + strand].item() + share * activity)
 
     observed = table.expression_kg[:5, gene].astype(np.float64)
     missed_j = observed - np.maximum(observed.mean() + np.array([departure(row) for row in range(5)]), 0)

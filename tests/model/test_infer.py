@@ -39,7 +39,7 @@ def _gene_output(model, gene):
     def predict(tokens):
         out = net(tokens, center.expand(len(tokens), -1))[:, at]
         level = out[:, strand] * scaling.level[1] if unseen else 0
-        return out[:, 2 + strand] * scaling.spread(table.genes)[gene] / 2 + level  # half: gene activity is the other
+        return out[:, 2 + strand] * scaling.spread(table.genes)[gene] * (1 - scaling.activity[1]) + level
 
     return predict, torch.tensor(features)[None], window
 
@@ -52,8 +52,8 @@ def _by_activity(model, gene):
     distance = np.abs(table.regions.centers[around] - table.regions.centers[promoter])
     around, distance = around[distance <= 100_000], distance[distance <= 100_000]
     fold = scaling.channels(table)[5, around, 1]
-    share = scaling.spread(table.genes)[gene] / 2 * scaling.activity.item() * np.exp(-distance / 20_000) * fold
-    return pd.Series(share, table.regions.names[around])
+    effect = scaling.spread(table.genes)[gene] * scaling.activity.prod() * np.exp(-distance / 20_000) * fold
+    return pd.Series(effect, table.regions.names[around])
 
 
 def _gradient(predict, features):

@@ -43,7 +43,7 @@ def fit_scaling(
         spread_g=np.full(len(table.genes), np.nan),
         level=np.array([0.0, 1.0]),
         deviation=np.array([1.0]),
-        activity=np.array([0.0]),
+        activity=np.zeros(2),
         extra_e2=_centre_and_scale(table, row_k, region_p) if units is None else units.extra_e2,
         rules=rules,
     )
@@ -84,11 +84,11 @@ def _fit_expression(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray)
 def _fit_activity(
     table: RegionTable, fold_jp: np.ndarray, departure_jg: np.ndarray, spread_g: np.ndarray
 ) -> np.ndarray:
-    """Least-squares slope through 0 of departures on gene activity x spread, as an array of one number."""
+    """Least-squares slope through 0 of departures on gene activity x spread; and a share, not known before training."""
     x_jg = table.promoters.slots_to_genes(gene_activity(table, fold_jp)) * spread_g
     both = np.isfinite(x_jg) & np.isfinite(departure_jg)
     size = np.square(x_jg[both]).sum()
-    return np.array([(x_jg[both] * departure_jg[both]).sum() / size if size > 0 else 0.0])
+    return np.array([(x_jg[both] * departure_jg[both]).sum() / size if size > 0 else 0.0, 0.0])
 
 
 def _spread(departure_kg: np.ndarray, mean_g: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ class Scaling:
     mean over training rows per region. ``expression_g`` of ``gene_g``: mean log10(CPM + 1) over training rows, NaN
     where the gene was held out. ``level``: centre and scale of these means; ``deviation``: scale of the departures;
     ``spread_g``: scale of each gene's own, NaN where held out. ``activity``: departure, in that scale, per unit of gene
-    activity, 0 where that has no part in predictions.
+    activity, and the share of that in a predicted departure, the rest being the network's.
     ``extra_e2``: mean and standard deviation of the extra channels. ``similar``: the training rows, where the rules have
     them. ``rules``: how all of it is applied.
     """

@@ -34,7 +34,7 @@ class Attribution:
         region's being more or less open than on average in the training rows adds to the prediction: features less
         their training mean, times the gradient half-way between the two (one step of integrated gradients by the
         midpoint rule, Sundararajan et al. 2017), so that a gene's regions sum to about the difference in prediction.
-        With ``baseline="zero"`` there is no such mean, and 0 stands in its place. Where gene activity is half of the
+        With ``baseline="zero"`` there is no such mean, and 0 stands in its place. Where gene activity is part of the
         predicted departure, each region's share of it is in here.
     """
 

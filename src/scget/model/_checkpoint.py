@@ -171,7 +171,7 @@ def _check_scaling(scaling: Scaling | None, n_motifs: int, n_extra: int) -> None
     """Refuse fitted scales that do not fit each other."""
     arrays = {} if scaling is None else scaling.arrays()
     n_regions, n_genes, n_rows = (arrays[name].size if name in arrays else 0 for name in _TEXT)
-    shapes = {"motif_m": (n_motifs,), "level": (2,), "deviation": (1,), "activity": (1,), "extra_e2": (n_extra, 2)}
+    shapes = {"motif_m": (n_motifs,), "level": (2,), "deviation": (1,), "activity": (2,), "extra_e2": (n_extra, 2)}
     shapes |= {
         "region_p": (n_regions,),
         "accessibility_p": (n_regions,),

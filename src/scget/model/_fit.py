@@ -26,7 +26,7 @@ from scget.module import _lora
 from scget.train import Options, RestoreBest, check_device, compiled
 
 from . import _run
-from ._infer import keep_residuals
+from ._infer import settle
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -108,6 +108,8 @@ def fit(
         settings = _run.settings_of(model, table, plan, call=call, **task) if ckpt_dir is not None else None
         _run.run(model, plan, data, max_epochs, settings, ckpt_every=ckpt_every, ckpt_dir=ckpt_dir, **arguments)
     _remember(model, table, scaling, holdout, arguments["callbacks"])
+    if supervised:
+        settle(model, table, row_k)
 
 
 def _fit_scaling(model: GET, table: RegionTable, row_k: np.ndarray, region_p: np.ndarray, supervised: bool) -> Scaling:
@@ -122,7 +124,6 @@ def _remember(model: GET, table: RegionTable, scaling: Scaling, holdout: HoldOut
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.region_width, model.annotation = table.region_width, table.annotation
     model.holdout = merge(model.holdout, holdout)
-    keep_residuals(model, table)
 
 
 def _taught(model: GET, table: RegionTable, supervised: bool, plan_kwargs: dict[str, Any]) -> np.ndarray | None:

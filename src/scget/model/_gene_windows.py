@@ -104,7 +104,7 @@ class GeneWindows:
         """
         if not self.scaling.rules.activity:
             return np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0)
-        slope_j = self.scaling.activity[0] * self._departure_weights(jobs)
+        slope_j = np.prod(self.scaling.activity) * self._gene_weights(jobs)
         weights = activity_weights(self.table)[jobs["slot"].to_numpy()].tocoo()
         return weights.row, weights.col, slope_j[weights.row] * weights.data
 
@@ -118,13 +118,12 @@ class GeneWindows:
         else:
             unseen_j = np.isnan(self.scaling.expression(self.table.genes))[self.jobs["gene"].to_numpy()]
             weight_jo[at, strand] = np.where(unseen_j, self.scaling.level[1], 0) * share_j
-            weight_jo[at, 2 + strand] = self._departure_weights(self.jobs)
+            weight_jo[at, 2 + strand] = (1 - self.scaling.activity[1]) * self._gene_weights(self.jobs)
         return weight_jo
 
-    def _departure_weights(self, jobs: pd.DataFrame) -> np.ndarray:
-        """How much a departure at the promoter counts, (job,): with gene activity there are two, each counts half."""
-        spread_j = self.scaling.spread(self.table.genes)[jobs["gene"].to_numpy()]
-        return spread_j / jobs["n_promoters"].to_numpy() / (2 if self.scaling.rules.activity else 1)
+    def _gene_weights(self, jobs: pd.DataFrame) -> np.ndarray:
+        """How much a departure at the promoter, in the gene's own scale, counts in its prediction, (job,)."""
+        return self.scaling.spread(self.table.genes)[jobs["gene"].to_numpy()] / jobs["n_promoters"].to_numpy()
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.source.center_p.device)

@@ -166,7 +166,7 @@ def _unfitted(n_motifs: int, rules: Rules) -> Scaling:
         spread_g=none,
         level=np.array([0.0, 1.0]),
         deviation=np.ones(1),
-        activity=np.zeros(1),
+        activity=np.zeros(2),
         rules=rules,
     )
 

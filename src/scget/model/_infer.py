@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from scget._errors import InputError, first, warn
 from scget.data import (
     RegionTable,
+    Scaling,
     TokenSource,
     WindowBatches,
     Windows,
@@ -27,7 +28,7 @@ from ._expression import DEVIATION, SlotPrediction, to_expression
 if TYPE_CHECKING:
     from ._get import GET
 
-RESIDUAL_BATCH = 64  # windows
+SETTLE_BATCH = 64  # windows
 
 
 def prepare(
@@ -63,24 +64,60 @@ def prepare(
 
 def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> SlotPrediction:
     """Predictions at promoter slots and genes."""
+    out_kqo, active_kq = _read(model, table, rows, batch_size)
+    return to_expression(_joined(out_kqo, active_kq, model.scaling), table, model.scaling, table.row_positions(rows))
+
+
+def settle(model: GET, table: RegionTable, row_k: np.ndarray) -> None:
+    """Fit what needs a trained network: the share of gene activity, and what is missed in the training rows ``row_k``."""
+    if not model.rules.activity and not model.rules.similar:
+        return
+    scaling, rows = model.scaling, [str(row) for row in table.rows[row_k]]
+    out_kqo, active_kq = _read(model, table, rows, SETTLE_BATCH)
+    if active_kq is not None:
+        pairs, departure_kg = table.promoters, table.expression_kg[row_k] - scaling.expression(table.genes)
+        said = (pairs.slots_to_genes(value_kq[row_k]) for value_kq in (out_kqo[..., DEVIATION], active_kq))
+        share = activity_share(departure_kg, *(value_kg * scaling.spread(table.genes) for value_kg in said))
+        scaling = model.scaling = replace(scaling, activity=np.array([scaling.activity[0], share]))
+    if scaling.similar is not None:
+        alone = replace(scaling, similar=None)
+        predicted_kg = to_expression(_joined(out_kqo, active_kq, scaling), table, alone, row_k).genes_kg[row_k]
+        model.scaling = replace(scaling, similar=scaling.similar.less(predicted_kg - scaling.expression(table.genes)))
+
+
+def activity_share(departure_kg: np.ndarray, network_kg: np.ndarray, active_kg: np.ndarray) -> float:
+    """Share of gene activity in a departure: a half, or less where it tells far less of the training rows than the network.
+
+    That is the ratio of their correlations with ``departure_kg``, if below 1/2. The network's is too high, as it learnt
+    these rows, and of rows unlike them the activity, which has one parameter, tells as much: hence up to a half.
+    """
+    both = np.isfinite(departure_kg) & np.isfinite(network_kg) & np.isfinite(active_kg)
+    network, active = (_correlation(departure_kg[both], value_kg[both]) for value_kg in (network_kg, active_kg))
+    return 0.0 if active <= 0 else min(0.5, active / network if network > 0 else 0.5)
+
+
+def _correlation(x_n: np.ndarray, y_n: np.ndarray) -> float:
+    """Pearson's r; 0 where one of them is constant."""
+    return float(np.corrcoef(x_n, y_n)[0, 1]) if len(x_n) and x_n.std() > 0 and y_n.std() > 0 else 0.0
+
+
+def _read(
+    model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Outputs of the network at promoter slots, (k, q, o), and gene activity there, (k, q), where it has a part."""
     source, windows = prepare(model, table, rows, batch_size)
     shape_kq = (len(table.rows), len(table.promoters.region_q))
     out_kqo = predict_slots(model.module, source, windows, shape_kq, batch_size)
-    if model.scaling.rules.activity:  # two predictions of the departure: their mean is taken
-        active_kq = gene_activity(table, source.fold_kp())
-        out_kqo[..., DEVIATION] = (out_kqo[..., DEVIATION] + model.scaling.activity[0] * active_kq) / 2
-    return to_expression(out_kqo, table, model.scaling, table.row_positions(rows))
+    return out_kqo, gene_activity(table, source.fold_kp()) if model.rules.activity else None
 
 
-def keep_residuals(model: GET, table: RegionTable) -> None:
-    """Take what the network predicts off the expression that is kept of the training rows, so that its errors are left."""
-    scaling = model.scaling
-    if scaling.similar is None:
-        return
-    rows = [str(row) for row in scaling.similar.row_j]
-    model.scaling = replace(scaling, similar=None)
-    network_kg = predict_all(model, table, rows, RESIDUAL_BATCH).genes_kg[table.row_positions(rows)]
-    model.scaling = replace(scaling, similar=scaling.similar.less(network_kg - scaling.expression(table.genes)))
+def _joined(out_kqo: np.ndarray, active_kq: np.ndarray | None, scaling: Scaling) -> np.ndarray:
+    """Outputs with the departure made of the network's and of gene activity."""
+    if active_kq is None:
+        return out_kqo
+    (slope, share), joined_kqo = scaling.activity, out_kqo.copy()
+    joined_kqo[..., DEVIATION] = (1 - share) * out_kqo[..., DEVIATION] + share * slope * active_kq
+    return joined_kqo
 
 
 @torch.inference_mode()
