@@ -39,8 +39,8 @@ class GET(BaseModelClass):
         from here to ``accessibility`` that are None are as it says.
     baseline
         ``"training_mean"``: predict the departure from the training mean of each gene, and a level for genes without
-        one. ``"gene_activity"``: that departure is the mean of the network's and of one in proportion to how much more
-        open the gene's surroundings are than on average, each region weighted by exp(-distance / 20 kb).
+        one. ``"gene_activity"``: of that departure up to a half is in proportion to how much more open the gene's
+        surroundings are than on average, each region weighted by exp(-distance / 20 kb).
         ``"similar_rows"``: add by how much this is wrong in the training rows, weighted by how alike their
         accessibility is; the model then holds the expression of the training rows. ``"zero"`` (published): expression itself.
     distance_bias
