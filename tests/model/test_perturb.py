@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -70,18 +71,31 @@ def test_motifs_as_if_scores_were_changed(kinds, kind):
     """Rows, genes and windows all; a dose of 50 drives predictions to the bound at 0."""
     model, mdata = kinds[kind], kinds[kind].adata
     here = mdata["atac"].var_names[10:30]
-    doses = [("knockout", None), ("dose", 0.5)] if kind == "compat" else [("knockout", None), ("dose", 2.0), ("dose", 50.0)]
+    doses = (
+        [("knockout", None), ("dose", 0.5)] if kind == "compat" else [("knockout", None), ("dose", 2.0), ("dose", 50.0)]
+    )
     for name, value in doses:
         factor = value or 0
         found = perturb(mdata, model, {"x": Change(name, motifs="A", value=value)})
-        unit = kind != "compat" or name == "knockout"  # there each row's unit is its greatest score, which would scale too
+        unit = (
+            kind != "compat" or name == "knockout"
+        )  # there each row's unit is its greatest score, which would scale too
         if unit:
             assert_as_predicted(found, model, mdata, changed(mdata, motifs=scale(factor, 0)))
             assert np.abs(found.X).max() > 1e-3
         found = perturb(mdata, model, {"x": Change(name, here, motifs="B/1", value=value)})
         if unit:
             assert_as_predicted(found, model, mdata, changed(mdata, motifs=scale(factor, 1, slice(10, 30))))
-    assert kind != "usual" or (perturb(mdata, model, {"x": Change("dose", motifs="A", value=50)}).layers["predicted"] == 0).any()
+
+
+def test_the_bound_at_0_is_that_of_predictions(trained):
+    """Training means lowered by hand, so that half of the predictions would be below 0."""
+    low = copy.copy(trained)
+    low.scaling = replace(trained.scaling, expression_g=trained.scaling.expression_g - 3.7)
+    found = perturb(low.adata, low, {"x": Change("dose", motifs="A", value=3)})
+    assert_as_predicted(found, low, low.adata, changed(low.adata, motifs=scale(3, 0)))
+    was, now = ((found.layers[name] == 0) for name in ("reference", "predicted"))
+    assert (was & now).any() and (was & ~now).any() and (~was & now).any() and (found.X[was & now] == 0).all()
 
 
 def test_regions_as_if_counts_were_changed(kinds):
@@ -118,19 +132,25 @@ def by_hand(trained):
     """A gene's prediction in T5 as a function of its window's features and hidden regions, in float64."""
     from scget.data import lay_tokens, prediction_windows
 
-    table, scaling, gene, row = trained.table(), trained.scaling, 7, 5
-    slot = table.promoters.slot_n[table.promoters.gene_n == gene][0]
-    promoter, strand = table.promoters.region_q[slot], table.promoters.strand_q[slot]
+    table, scaling, row = trained.table(), trained.scaling, 5
     tokens = lay_tokens(
         table.counts_kp, table.is_promoter_p, table.chrom_p, np.array([row]), np.ones(120, bool), closed=trained.closed
     )
     windows = prediction_windows(tokens, trained.window, table.is_promoter_p)
     lines = windows.regions()[windows.focus_window_n]
-    n = next(i for i, (r, t) in enumerate(zip(lines, windows.focus_token_n, strict=True)) if r[t] == promoter)
-    window, at = lines[n], windows.focus_token_n[n]
+    for gene in (g for g in range(1, 48) if np.isfinite(scaling.expression(table.genes)[g])):
+        slot = table.promoters.slot_n[table.promoters.gene_n == gene][0]
+        promoter, strand = table.promoters.region_q[slot], table.promoters.strand_q[slot]
+        n = next(i for i, (r, t) in enumerate(zip(lines, windows.focus_token_n, strict=True)) if r[t] == promoter)
+        window, at = lines[n], windows.focus_token_n[n]
+        apart_p = np.abs(table.regions.centers - table.regions.centers[promoter])
+        near_p = (table.chrom_p == table.chrom_p[promoter]) & (apart_p < 100_000) & (table.counts_kp[row] > 0)
+        outside = np.setdiff1d(np.flatnonzero(near_p), window)
+        absent = np.setdiff1d(np.arange(window[0], window.max()), window)
+        if len(outside) and len(absent) and -1 not in window:
+            break
     net, fold_p = copy.deepcopy(trained.module).double(), scaling.channels(table)[row, :, 1].astype(float)
-    weights = np.exp(-np.abs(table.regions.centers - table.regions.centers[promoter]) / 20_000)
-    weights *= (table.chrom_p == table.chrom_p[promoter]) & (weights >= np.exp(-5))
+    weights = np.exp(-apart_p / 20_000) * (table.chrom_p == table.chrom_p[promoter]) * (apart_p <= 100_000)
     missed = scaling.said_by(scaling.likeness(table, np.array([row])), table.genes)[0][0, gene]
 
     def predict(features, window, hidden=None, more=0.0):
@@ -140,21 +160,15 @@ def by_hand(trained):
         return scaling.expression(table.genes)[gene] + missed + scaling.spread(table.genes)[gene] * departure
 
     features = np.hstack([scaling.motifs(table), scaling.channels(table)[row]]).astype(float)
-    return predict, features, window, promoter
+    return predict, features, f"G{gene}", window, promoter, absent[0], outside[0]
 
 
 def test_each_kind_against_features_made_by_hand(trained, by_hand):
-    predict, features, window, promoter = by_hand
+    predict, features, gene, window, promoter, absent, outside = by_hand
     table, mdata = trained.table(), trained.adata
     names, reference = table.regions.names, predict(features[window], window)
-    assert reference == pytest.approx(trained.predict().loc["T5", "G7"], rel=1e-5)
+    assert reference == pytest.approx(trained.predict().loc["T5", gene], rel=1e-5)
     shown = [p for p in window if not table.is_promoter_p[p]][:3]
-    absent = next(p for p in range(window[0], window[-1]) if p not in window)
-    outside = next(
-        p
-        for p in np.flatnonzero(table.chrom_p == table.chrom_p[promoter])
-        if p not in window and table.counts_kp[5, p] > 0 and abs(table.regions.centers[p] - table.regions.centers[promoter]) < 1e5
-    )
     mean_p = features[:, 5] - features[:, 6]
 
     def expected(at, value=None, motifs=1.0, hide=False, blank=False, extended=window):
@@ -176,7 +190,7 @@ def test_each_kind_against_features_made_by_hand(trained, by_hand):
         "joins": (Change("open", names[absent]), expected([absent], 1.0, extended=np.append(window, absent))),
         "activity": (Change("delete", names[outside]), expected([outside], 0.0)),
     }
-    found = perturb(mdata, trained, {name: change for name, (change, _) in cases.items()}, genes=["G7"], rows=["T5"])
+    found = perturb(mdata, trained, {name: change for name, (change, _) in cases.items()}, genes=[gene], rows=["T5"])
     assert found.obs["perturbation"].tolist() == list(cases)
     np.testing.assert_allclose(found.X[:, 0], [value for _, value in cases.values()], rtol=1e-3, atol=2e-6)
     assert (np.abs(found.X[:, 0]) > 1e-5).all()
@@ -195,7 +209,7 @@ def test_open_by_default_raises_and_never_lowers(trained):
 
 def test_what_no_change_reaches_is_0_exactly(trained):
     table = trained.table()
-    region = np.flatnonzero((table.counts_kp > 0).all(0) & (table.chrom_p == 1))[20]
+    region = np.flatnonzero((table.counts_kp > 0).all(0) & (table.chrom_p == 1))[5]
     found = perturb(trained.adata, trained, {"one": Change("delete", table.regions.names[region])})
     on = np.unique(table.promoters.gene_n[table.chrom_p[table.promoters.region_q[table.promoters.slot_n]] == 1])
     far = ~found.var_names.isin(table.genes[on])
@@ -235,7 +249,11 @@ def test_doses_combinations_and_their_order(trained):
 def test_order_and_batch_size_change_nothing(trained, rng):
     mdata = trained.adata
     names = mdata["atac"].var_names
-    changes = {"cut": Change("delete", names[25:31]), "A": Change("knockout", motifs="A"), "up": Change("open", names[50:70])}
+    changes = {
+        "cut": Change("delete", names[25:31]),
+        "A": Change("knockout", motifs="A"),
+        "up": Change("open", names[50:70]),
+    }
     found = perturb(mdata, trained, changes)
     atac = mdata["atac"][rng.permutation(6), rng.permutation(120)].copy()
     mixed = MuData({"atac": atac, "rna": mdata["rna"][rng.permutation(6), rng.permutation(51)].copy()})
@@ -265,7 +283,9 @@ def test_screen_is_one_deletion_after_the_other(trained):
         nearest = apart[np.arange(120), np.abs(apart).argmin(1)] * (1 if mine["strand"].iloc[0] == "+" else -1)
         within = np.abs(nearest) <= 60_000
         here = found[(found["gene"] == gene) & (found["row"] == "T2")]
-        assert here["region"].tolist() == names[within].tolist() and here["distance"].tolist() == nearest[within].tolist()
+        assert (
+            here["region"].tolist() == names[within].tolist() and here["distance"].tolist() == nearest[within].tolist()
+        )
 
 
 def test_an_ensemble_is_the_mean_of_the_members_asked(trained, kinds):
