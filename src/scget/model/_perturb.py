@@ -16,7 +16,7 @@ from ._averaging import known
 from ._changes import Change, read_changes
 from ._edits import Edit, find_edits
 from ._gene_windows import GeneWindows, genes_to_explain
-from ._what_if import RowWhatIf
+from ._what_if import rows_of
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -42,8 +42,7 @@ def perturb_genes(
     predicted_ekg = np.zeros((len(edits), len(row_k), len(gene_g)))
     reference_kg = np.zeros(predicted_ekg.shape[1:])
     for where, share_g in members_asked(model, table, genes, rows, batch_size):
-        for k, row in enumerate(row_k):
-            what_if = RowWhatIf(where, row, batch_size)
+        for k, what_if in enumerate(rows_of(where, batch_size)):
             more_eg = np.zeros((len(edits), len(gene_g)))
             for found in what_if.effects(edits):
                 np.add.at(more_eg, (found.edit_i, found.gene_i), found.value_i)

@@ -15,7 +15,7 @@ from ._changes import OF_REGIONS
 from ._edits import Edit, Step
 from ._gene_windows import genes_to_explain
 from ._perturb import members_asked
-from ._what_if import RowWhatIf
+from ._what_if import rows_of
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -48,8 +48,8 @@ def screen_genes(
     key_n = pairs["gene"].to_numpy() * len(region_e) + edit_n  # sorted: genes in the order asked, then regions
     effect_kn = np.zeros((len(row_k), len(pairs)))
     for where, share_g in members_asked(model, table, genes, rows, batch_size):
-        for k, row in enumerate(row_k):
-            what_if, more_n = RowWhatIf(where, row, batch_size), np.zeros(len(pairs))
+        for k, what_if in enumerate(rows_of(where, batch_size)):
+            more_n = np.zeros(len(pairs))
             for found in what_if.effects(edits):
                 key_i = found.gene_i * len(region_e) + found.edit_i
                 at_i = np.searchsorted(key_n, key_i).clip(max=len(key_n) - 1)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 from torch import Tensor
@@ -25,46 +26,72 @@ class Effects(NamedTuple):
     value_i: np.ndarray
 
 
+def rows_of(where: GeneWindows, batch_size: int) -> Iterator[RowWhatIf]:
+    """The rows asked, one after the other."""
+    editor, weight_jo, constant_kg = Editor(where), where._output_weights(), _constants(where)
+    row_j = pd.Index(where.row_k).get_indexer(where.jobs["row"])  # in the order asked
+    bounds = np.searchsorted(row_j, np.arange(len(where.row_k) + 1))
+    for k, constant_g in enumerate(constant_kg):
+        mine = slice(bounds[k], bounds[k + 1])
+        yield RowWhatIf(
+            where, int(where.row_k[k]), where.jobs.iloc[mine], weight_jo[mine], constant_g, editor, batch_size
+        )
+
+
 class RowWhatIf:
     """Predictions of one row from changed features, in the windows of its unchanged prediction.
 
     Parameters
     ----------
     where
-        Windows and genes.
+        Windows and genes of all rows.
     row
         Position of the row.
+    jobs, weight_jo
+        Its lines of ``where.jobs``, and how much each output counts in these.
+    constant_g
+        What of each gene's prediction no change touches.
+    editor
+        Of ``where``.
+    batch_size
+        Windows at a time.
 
     Attributes
     ----------
     raw_g
-        Prediction of each gene asked, without the bound at 0, log10(CPM + 1); NaN where a row shows no promoter of it.
+        Prediction of each gene asked, without the bound at 0, log10(CPM + 1); NaN where the row shows no promoter of it.
     """
 
-    def __init__(self, where: GeneWindows, row: int, batch_size: int) -> None:
-        self.where, self.row, self.batch_size, self.editor = where, row, batch_size, Editor(where)
-        self.name, windows = str(where.table.rows[row]), where.windows
-        mine = np.flatnonzero(where.jobs["row"].to_numpy() == row)
-        window_j = where.jobs["window"].to_numpy()[mine]
-        order = np.argsort(window_j, kind="stable")
-        self.jobs = where.jobs.iloc[mine[order]]
-        self.window_w, first_w = np.unique(window_j[order], return_index=True)
+    def __init__(
+        self,
+        where: GeneWindows,
+        row: int,
+        jobs: pd.DataFrame,
+        weight_jo: np.ndarray,
+        constant_g: np.ndarray,
+        editor: Editor,
+        batch_size: int,
+    ) -> None:
+        self.where, self.row, self.editor, self.batch_size = where, row, editor, batch_size
+        self.name, windows, n_genes = str(where.table.rows[row]), where.windows, len(where.gene_g)
+        order = np.argsort(jobs["window"].to_numpy(), kind="stable")
+        self.jobs, self.weight_jo = jobs.iloc[order], weight_jo[order]
+        self.window_w, first_w = np.unique(self.jobs["window"], return_index=True)
         self.job_w = np.append(first_w, len(order))  # jobs of window w: from job_w[w] to job_w[w + 1]
         last_w = np.minimum(windows.start_w[self.window_w] + windows.size, windows.stop_w[self.window_w]) - 1
         self.first_w = windows.region_t[windows.start_w[self.window_w]]
         self.last_w = windows.region_t[last_w]
-        self.gene_j = np.searchsorted(np.sort(where.gene_g), self.jobs["gene"].to_numpy())
-        self.gene_j = np.argsort(where.gene_g, kind="stable")[self.gene_j]
+        self.gene_j = pd.Index(where.gene_g).get_indexer(self.jobs["gene"])
         self.token_j = self.jobs["token"].to_numpy()
-        self.weight_jo = where._output_weights()[mine[order]]
         line_n, region_n, share_n = where.activity_shares(self.jobs)
-        shape = (len(where.gene_g), len(where.table.regions))
-        self.share_gp = sp.csc_matrix((share_n, (self.gene_j[line_n], region_n)), shape)
-        self.open_p = where.source.channels_kpc[row, :-1, 0].cpu().numpy()
+        self.share_gp = sp.csc_matrix((share_n, (self.gene_j[line_n], region_n)), (n_genes, len(where.table.regions)))
+        channels_pc = where.source.channels_kpc[row, :-1].cpu().numpy().astype(np.float64)
+        self.open_p = channels_pc[:, 0]
         self.base_j = self._base()
-        self.raw_g = self._constant() + np.bincount(self.gene_j, self.base_j, len(where.gene_g))
+        shown_g = np.bincount(self.gene_j, minlength=n_genes) > 0
+        self.raw_g = np.where(shown_g, constant_g, np.nan) + np.bincount(self.gene_j, self.base_j, n_genes)
         if where.scaling.rules.activity:
-            self.raw_g += self.share_gp @ where.source.fold_kp()[row].astype(np.float64)
+            self.raw_g += self.share_gp @ channels_pc[:, 1]
 
     def effects(self, edits: Sequence[Edit]) -> Iterator[Effects]:
         """What each edit adds to each gene, batch by batch; sums over equal pairs are the effects."""
@@ -166,18 +193,6 @@ class RowWhatIf:
         by_gene = (self.share_gp @ more_pe).tocoo()
         return Effects(by_gene.col, by_gene.row, by_gene.data)
 
-    def _constant(self) -> np.ndarray:
-        """What of each gene's prediction no change touches: its level and what is missed in similar rows."""
-        where = self.where
-        n_lines = np.bincount(self.gene_j, minlength=len(where.gene_g))
-        constant_g = np.zeros(len(where.gene_g))
-        if where.net.config.deviation:
-            scaling, genes, row_1 = where.scaling, where.table.genes[where.gene_g], np.array([self.row])
-            missed_g = scaling.said_by(scaling.likeness(where.table, row_1), genes)[0][0]
-            known_g = scaling.expression(genes) + missed_g
-            constant_g = np.where(np.isfinite(known_g), known_g, scaling.level[0])
-        return np.where(n_lines > 0, constant_g, np.nan)
-
     def _gather(self, index_br: np.ndarray) -> Batch:
         index = torch.from_numpy(index_br).to(self._device)
         return self.where.source.gather(torch.full(index.shape[:1], self.row, device=self._device), index)
@@ -185,3 +200,13 @@ class RowWhatIf:
     @property
     def _device(self) -> torch.device:
         return self.where.source.center_p.device
+
+
+def _constants(where: GeneWindows) -> np.ndarray:
+    """What of predictions no change touches, (k, g): levels of genes, and what is missed in similar rows."""
+    scaling, genes = where.scaling, where.table.genes[where.gene_g]
+    if not where.net.config.deviation:
+        return np.zeros((len(where.row_k), len(genes)))
+    missed_kg = scaling.said_by(scaling.likeness(where.table, where.row_k), genes)[0]
+    known_kg = np.broadcast_to(scaling.expression(genes) + missed_kg, (len(where.row_k), len(genes)))
+    return np.where(np.isfinite(known_kg), known_kg, scaling.level[0])
