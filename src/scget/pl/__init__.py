@@ -1,7 +1,8 @@
 """Pictures of the answers."""
 
 from ._attribution import attribution
+from ._perturbed import perturbed, screened
 from ._predicted import predicted
 from ._scores import scores
 
-__all__ = ["attribution", "predicted", "scores"]
+__all__ = ["attribution", "perturbed", "predicted", "scores", "screened"]

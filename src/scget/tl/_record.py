@@ -21,20 +21,25 @@ UNIT = "log10(CPM + 1)"
 
 
 def write_record(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> dict[str, Any]:
-    """Note version, weights, window, hold-outs, motif set and genome in ``mdata.uns``; other entries stay."""
+    """Note :func:`provenance` in ``mdata.uns``; other entries stay."""
+    record, made = mdata.uns.setdefault(slots.record, {}), provenance(mdata, model)
+    if record.get("model", made["model"]) != made["model"]:
+        _forget_attributions(mdata, model, slots)  # of another model
+    record.pop("imported", None)
+    record.update(made)
+    return record
+
+
+def provenance(mdata: MuData, model: GET | Ensemble) -> dict[str, Any]:
+    """Version, weights, window, hold-outs, motif set and genome, as plain lists, strings and numbers."""
     from scget.model import Ensemble
     from scget.model._checkpoint import digest
     from scget.module._lora import merged_state
 
     atac = mdata[modality(model, "atac_layer")]
     scan, source = (plain_record(atac.uns.get(key)) for key in (_keys.MOTIF_SCAN, _keys.ANNOTATION))
-    record = mdata.uns.setdefault(slots.record, {})
-    record["scget_version"] = scget_version()
-    record["unit"] = UNIT
-    name = model.digest() if isinstance(model, Ensemble) else digest(merged_state(model.module))
-    if record.get("model", name) != name:
-        _forget_attributions(mdata, model, slots)  # of another model
-    record["model"] = name
+    record: dict[str, Any] = {"scget_version": scget_version(), "unit": UNIT}
+    record["model"] = model.digest() if isinstance(model, Ensemble) else digest(merged_state(model.module))
     record["members"] = len(model.members) if isinstance(model, Ensemble) else 1
     record["window"] = model.window
     record["motifs_sha256"] = hashlib.sha256("\n".join(map(str, model.motifs)).encode()).hexdigest()
@@ -42,7 +47,6 @@ def write_record(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> di
     record["annotation"] = str(source.get("file", "not recorded"))
     record["holdout_obs"] = list(model.holdout.obs)
     record["holdout_chroms"] = list(model.holdout.chroms)
-    record.pop("imported", None)
     if model.holdout.imported is not None:  # what such weights saw is known as far as the user stated it
         record["imported"] = {key: value for key, value in model.holdout.imported.items() if value}
     return record

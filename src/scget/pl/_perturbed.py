@@ -1,0 +1,120 @@
+"""What perturbations do to genes, and what regions do to one gene."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scget._errors import InputError, first
+from scget.pp._regions import parse_regions
+
+from ._shared import axes, finish
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+
+
+def perturbed(
+    adata: AnnData,
+    *,
+    row: str | None = None,
+    n_genes: int = 20,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Any:
+    """Draw how perturbations change the genes that they change most.
+
+    Parameters
+    ----------
+    adata
+        From ``scget.tl.perturb``.
+    row
+        Show this row alone. None: all.
+    n_genes
+        Genes with the greatest absolute difference in any line shown.
+    ax, show, return_fig
+        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+
+    Returns
+    -------
+    None when shown, else the axes or, with ``return_fig``, the figure. Red: expression rises.
+
+    Examples
+    --------
+    >>> found = scget.tl.perturb(pb, model, {"no A": scget.tl.Change("knockout", motifs="A")}, rows=["Mono"])
+    >>> scget.pl.perturbed(found, n_genes=5, show=False).get_title()
+    'the 5 genes changed most'
+    """
+    rows = list(dict.fromkeys(adata.obs["row"].astype(str)))
+    if row is not None and row not in rows:
+        raise InputError(f"no row {row!r} among the perturbations; there are {first(rows)}")
+    if n_genes < 1:
+        raise InputError(f"n_genes={n_genes}: at least 1 is needed")
+    shown = adata if row is None else adata[(adata.obs["row"] == row).to_numpy()]
+    values = shown.to_df()
+    values = values[values.abs().max().nlargest(n_genes).index]
+    most = max(float(np.abs(values.to_numpy()).max(initial=0)), 1e-12)
+    drawn = axes(ax, (1.5 + 0.3 * values.shape[1], 1.2 + 0.3 * len(values)))
+    image = drawn.imshow(values.to_numpy(), cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
+    names = values.index if row is None else shown.obs["perturbation"].astype(str)
+    drawn.set_xticks(range(values.shape[1]), values.columns, rotation=90)
+    drawn.set_yticks(range(len(values)), names)
+    drawn.set_title(f"the {values.shape[1]} genes changed most" + ("" if row is None else f" in {row}"))
+    drawn.figure.colorbar(image, ax=drawn, label="difference, log10(CPM + 1)")
+    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+
+
+def screened(
+    table: pd.DataFrame,
+    gene: str,
+    row: str,
+    *,
+    ax: Axes | None = None,
+    show: bool | None = None,
+    return_fig: bool = False,
+) -> Any:
+    """Draw what changing each region does to one gene in one row, along the genome.
+
+    Parameters
+    ----------
+    table
+        From ``scget.tl.screen``.
+    gene, row
+        Names.
+    ax, show, return_fig
+        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+
+    Returns
+    -------
+    None when shown, else the axes or, with ``return_fig``, the figure. Regions whose loss lowers expression point down.
+
+    Examples
+    --------
+    >>> found = scget.tl.screen(pb, model, genes=["GATA1"], rows=["Mono"], reach=50_000)
+    >>> scget.pl.screened(found, "GATA1", "Mono", show=False).get_title()
+    'GATA1 in Mono'
+    """
+    mine = table[(table["gene"] == gene) & (table["row"] == row)]
+    if not len(mine):
+        have = list(dict.fromkeys(table["gene"].astype(str)))
+        raise InputError(
+            f"no screen of {gene!r} in {row!r} (genes there: {first(have) or 'none'}); run scget.tl.screen"
+        )
+    regions, effect = parse_regions(mine["region"].astype(str)), mine["effect"].to_numpy()
+    seen = effect != 0
+    at, effect = regions.centers[seen] / 1e3, effect[seen]
+    drawn = axes(ax, (7, 2.5))
+    colours = np.where(effect > 0, "tab:red", "tab:blue").tolist()
+    drawn.vlines(at, 0, effect, colors=colours, lw=1.5)
+    drawn.scatter(at, effect, c=colours, s=12, zorder=3)
+    drawn.axhline(0, color="0.3", lw=0.8)
+    nearest = mine["distance"].abs() == mine["distance"].abs().min()
+    drawn.plot(regions.centers[nearest.to_numpy()] / 1e3, np.zeros(nearest.sum()), "k^", ms=7, zorder=4)
+    drawn.set(xlabel=f"{regions.chrom[0]}, kb (triangle: promoter)", ylabel="effect, log10(CPM + 1)")
+    drawn.set_title(f"{gene} in {row}")
+    drawn.margins(y=0.15)
+    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
