@@ -156,7 +156,8 @@ def by_hand(trained):
     def predict(features, window, hidden=None, more=0.0):
         center = torch.tensor(table.regions.centers[window])[None]
         out = net(torch.tensor(features)[None], center, None if hidden is None else torch.tensor(hidden)[None])[0, at]
-        departure = (out[2 + strand].item() + scaling.activity.item() * (weights @ (fold_p + more))) / 2
+        slope, share = scaling.activity
+        departure = (1 - share) * out[2 + strand].item() + share * slope * (weights @ (fold_p + more))
         return scaling.expression(table.genes)[gene] + missed + scaling.spread(table.genes)[gene] * departure
 
     features = np.hstack([scaling.motifs(table), scaling.channels(table)[row]]).astype(float)

@@ -32,7 +32,7 @@ def perturb(
 
     ``difference = max(x + change, 0) - max(x, 0)``, with x the prediction before its bound at 0 and change the sum of two
     parts, averaged over the gene's promoters as predictions are: the network's output for the changed features less
-    that for the features as they are; and, where gene activity is part of predictions, half the gene's spread times the
+    that for the features as they are; and, where gene activity is part of predictions, its share times the gene's spread times the
     slope times the change of accessibility around the promoter, weighted by exp(-distance / 20 kb). Each window keeps
     the regions of the unchanged prediction; one that no change reaches is not computed, and the difference there is 0.
     What is missed in similar rows (``baseline="similar_rows"``) is held fixed.
