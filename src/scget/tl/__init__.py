@@ -2,6 +2,8 @@
 
 from ._attribute import attribute
 from ._broadcast import broadcast
+from ._embed import embed
 from ._predict import predict
+from ._transfer import transfer_labels
 
-__all__ = ["attribute", "broadcast", "predict"]
+__all__ = ["attribute", "broadcast", "embed", "predict", "transfer_labels"]
