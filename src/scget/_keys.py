@@ -52,8 +52,12 @@ class Slots:
 
     @property
     def embedding(self) -> str:
-        """``atac.obsm``: rows x d."""
+        """``atac.obsm``: rows x d; ``atac.varm``: regions x d; ``rna.varm``: genes x d."""
         return f"X_{self.key}"
+
+    def label(self, column: str) -> tuple[str, str]:
+        """``atac.obs``: labels taken over from ``column`` of other rows, and how sure they are, 0 to 1."""
+        return f"{self.key}_{column}", f"{self.key}_{column}_confidence"
 
     @property
     def strand_layers(self) -> tuple[str, str]:

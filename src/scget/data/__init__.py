@@ -9,7 +9,7 @@ from ._near import activity_weights, gene_activity, near
 from ._rules import PRESETS, Rules
 from ._scaling import Scaling
 from ._similar import Likeness, told_by
-from ._table import Promoters, RegionTable, build_table, has_expression
+from ._table import Promoters, RegionTable, build_table, build_tables, has_expression
 from ._windows import Closed, Tokens, Windows, lay_tokens, prediction_windows, training_windows
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Windows",
     "activity_weights",
     "build_table",
+    "build_tables",
     "default_modalities",
     "drop_motifs",
     "fit_scaling",

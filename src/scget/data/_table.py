@@ -5,7 +5,7 @@ Everything downstream indexes positions in this order; ``order_p`` leads back to
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,32 +125,43 @@ def build_table(mdata: MuData, setup: dict[str, Any]) -> RegionTable:
     setup
         ``modalities``, ``atac_layer``, ``rna_layer``, ``extra_keys`` as given to ``setup_mudata``.
     """
+    return next(build_tables(mdata, setup, mdata[setup["modalities"]["atac_layer"]].n_obs))
+
+
+def build_tables(mdata: MuData, setup: dict[str, Any], size: int) -> Iterator[RegionTable]:
+    """As :func:`build_table`, ``size`` rows at a time: no more of them are dense at once."""
     atac = mdata[setup["modalities"]["atac_layer"]]
     rna = mdata[setup["modalities"]["rna_layer"]] if has_expression(mdata, setup) else None
-    counts_kg = None if rna is None else _rows_by_name(rna, setup["rna_layer"], atac.obs_names)
+    counts = _by_rows(_layer(atac, setup["atac_layer"]))
     regions = regions_of(atac)
     order_p = sort_order(regions)
     regions = regions[order_p]
     chrom_p, chroms = pd.factorize(regions.chrom)  # in order of appearance: genome order
     annotation = atac.uns[_keys.PEAK_ANNOTATION]
     genes = np.asarray(rna.var_names if rna is not None else pd.unique(annotation["gene"]), dtype=object)
-    return RegionTable(
-        rows=np.asarray(atac.obs_names, dtype=object),
-        regions=regions,
-        order_p=order_p,
-        chroms=np.asarray(chroms, dtype=object),
-        chrom_p=chrom_p,
-        counts_kp=_dense(_layer(atac, setup["atac_layer"]))[:, order_p],
-        motif_pm=_rows_of(atac.varm[_keys.MOTIF_SCORES], order_p),
-        motifs=np.array([str(name) for name in atac.uns[_keys.MOTIF_NAMES]], dtype=object),  # zarr has texts of its own
-        motif_scan=plain_record(atac.uns.get(_keys.MOTIF_SCAN)),
-        annotation=plain_record(atac.uns.get(_keys.ANNOTATION)),
-        genes=genes,
-        promoters=_promoters(annotation, regions, genes),
-        expression_kg=None if counts_kg is None else log_cpm(counts_kg).astype(np.float32),
-        depth_k=None if counts_kg is None else counts_kg.sum(axis=1, dtype=np.float64),
-        extra_kpe=read_extra(atac, setup.get("extra_keys"), regions, order_p),
-    )
+    fixed: dict[str, Any] = {
+        "regions": regions,
+        "order_p": order_p,
+        "chroms": np.asarray(chroms, dtype=object),
+        "chrom_p": chrom_p,
+        "motif_pm": _rows_of(atac.varm[_keys.MOTIF_SCORES], order_p),
+        "motifs": np.array([str(name) for name in atac.uns[_keys.MOTIF_NAMES]], dtype=object),  # zarr has its own text
+        "motif_scan": plain_record(atac.uns.get(_keys.MOTIF_SCAN)),
+        "annotation": plain_record(atac.uns.get(_keys.ANNOTATION)),
+        "genes": genes,
+        "promoters": _promoters(annotation, regions, genes),
+    }
+    for low in range(0, atac.n_obs, size):
+        part, names = slice(low, low + size), atac.obs_names[low : low + size]
+        counts_kg = None if rna is None else _rows_by_name(rna, setup["rna_layer"], names)
+        yield RegionTable(
+            rows=np.asarray(names, dtype=object),
+            counts_kp=_dense(counts[part])[:, order_p],
+            expression_kg=None if counts_kg is None else log_cpm(counts_kg).astype(np.float32),
+            depth_k=None if counts_kg is None else counts_kg.sum(axis=1, dtype=np.float64),
+            extra_kpe=read_extra(atac[part], setup.get("extra_keys"), regions, order_p),
+            **fixed,
+        )
 
 
 def plain_record(record: Any) -> dict[str, Any]:
@@ -181,7 +192,7 @@ def log_cpm(counts_kg: np.ndarray) -> np.ndarray:
 
 def _rows_by_name(rna: Any, layer: str | None, row_names: pd.Index) -> np.ndarray:
     """Counts, rows in the order of ``row_names``."""
-    return _dense(_layer(rna, layer)[rna.obs_names.get_indexer(row_names)])
+    return _dense(_by_rows(_layer(rna, layer))[rna.obs_names.get_indexer(row_names)])
 
 
 def _mean_over(values: np.ndarray, source_n: np.ndarray, target_n: np.ndarray, n_targets: int) -> np.ndarray:
@@ -195,6 +206,11 @@ def _mean_over(values: np.ndarray, source_n: np.ndarray, target_n: np.ndarray, n
 
 def _layer(adata: Any, layer: str | None) -> Any:
     return adata.X if layer is None else adata.layers[layer]
+
+
+def _by_rows(matrix: Any) -> Any:
+    """The same, of a kind whose rows can be taken."""
+    return sp.csr_matrix(matrix) if sp.issparse(matrix) else matrix
 
 
 def _dense(matrix: Any) -> np.ndarray:

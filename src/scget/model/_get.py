@@ -15,7 +15,7 @@ from scvi.model.base import BaseModelClass
 from scget.data import Closed, RegionTable, Rules, default_modalities, setup_manager
 from scget.module import ExpressionNet, _lora
 
-from . import _checkpoint, _finetune, _folds, _hub, _import, _train
+from . import _checkpoint, _embed, _finetune, _folds, _hub, _import, _train
 from ._accessibility import predict_regions
 from ._attribute import Attribution, attribute_genes
 from ._expression import SlotPrediction
@@ -177,6 +177,7 @@ class GET(BaseModelClass):
     push_to_hub = _hub.push_to_hub
     from_pretrained = classmethod(_hub.from_pretrained)
     train_folds = classmethod(_folds.train_folds)
+    embed = _embed.embed
 
     def predict(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64

@@ -41,6 +41,13 @@ def prepare(
         raise InputError("this model predicts accessibility alone: predict_accessibility(), or one of another task")
     if not expression and model.config.task == "expression":
         raise InputError("this model predicts expression alone; make one with task='accessibility' or 'both'")
+    return lay(model, table, rows, batch_size, table.is_promoter_p if expression else None)
+
+
+def lay(
+    model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int, wanted_p: np.ndarray | None
+) -> tuple[TokenSource, Windows]:
+    """See :func:`prepare`; windows cover the regions ``wanted_p`` (None: all) where a row shows them."""
     regions, genes = model.scaling.share_known(table)
     if regions < 0.5:
         warn(
@@ -59,7 +66,7 @@ def prepare(
     tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, every_p, closed=model.closed)
     model.module.eval()
     source = TokenSource(table, model.scaling).to(model.device)
-    return source, prediction_windows(tokens, model.window, table.is_promoter_p if expression else every_p)
+    return source, prediction_windows(tokens, model.window, every_p if wanted_p is None else wanted_p)
 
 
 def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> SlotPrediction:
@@ -146,6 +153,7 @@ def predict_slots(
     return out_kqo
 
 
-def progress(batches: Any, what: str) -> Any:
-    """Batches with a bar where there is more than one."""
-    return tqdm(batches, desc=what, leave=False, disable=len(batches) < 2, mininterval=0.5)
+def progress(batches: Any, what: str, n: int | None = None) -> Any:
+    """Batches with a bar where there is more than one; ``n``: how many, where they do not tell."""
+    n = len(batches) if n is None else n
+    return tqdm(batches, desc=what, total=n, leave=False, disable=n < 2, mininterval=0.5)

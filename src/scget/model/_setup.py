@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from mudata import MuData
 
 from scget._errors import InputError, first, warn
-from scget.data import PRESETS, RegionTable, Rules, build_table, check_extra, has_expression
+from scget.data import PRESETS, RegionTable, Rules, build_tables, check_extra, has_expression
 from scget.data._table import positions
 from scget.module import GETConfig
 from scget.pp import _checks
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ._get import GET
 
 _WIDTH_FACTOR = 1.5
+_VALUES = 1 << 24  # accessibility values that are dense at once, some 50 bytes each while features are made
 
 
 def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
@@ -120,18 +122,31 @@ def choose_network(
 
 def read_table(model: GET, mdata: MuData | None) -> RegionTable:
     """The model's own or other data, checked, with motifs in the model's order."""
+    return next(read_tables(model, mdata, sys.maxsize))
+
+
+def read_tables(model: GET, mdata: MuData | None, row_batch: int | None = None) -> Iterator[RegionTable]:
+    """As :func:`read_table`, ``row_batch`` rows at a time; None: some 16 million values, but at least one row."""
+    mdata, setup = own_or(model, mdata), model.registry["setup_args"]
+    check_setup(mdata, setup)
+    if row_batch is None:
+        row_batch = max(_VALUES // mdata[setup["modalities"]["atac_layer"]].n_vars, 1)
+    if type(row_batch) is not int or row_batch < 1:
+        raise InputError(f"row_batch={row_batch!r}: a whole number of at least 1 row is needed, or None")
+    for i, table in enumerate(build_tables(mdata, setup, row_batch)):
+        if model.motifs is not None and not i:
+            _check_scan(model.motif_scan, table.motif_scan)
+            _warn_of_sources(model, table)
+            _warn_of_width(model.region_width, table.region_width)
+        yield table if model.motifs is None else _with_motifs(table, model.motifs)
+
+
+def own_or(model: GET, mdata: MuData | None) -> MuData:
+    """``mdata``, or where that is None the data of the model."""
     mdata = model.adata if mdata is None else mdata
     if mdata is None:
         raise RuntimeError("this model was loaded without data; pass mdata=")
-    setup = model.registry["setup_args"]
-    check_setup(mdata, setup)
-    table = build_table(mdata, setup)
-    if model.motifs is None:
-        return table
-    _check_scan(model.motif_scan, table.motif_scan)
-    _warn_of_sources(model, table)
-    _warn_of_width(model.region_width, table.region_width)
-    return _with_motifs(table, model.motifs)
+    return mdata
 
 
 def _check_scan(trained: dict[str, Any], here: dict[str, Any]) -> None:

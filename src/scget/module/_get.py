@@ -137,11 +137,15 @@ class ExpressionNet(_Trunk):
         -------
         (b, r, n_outputs), float32 under autocast too. Without ``deviation``, log10(CPM + 1) after softplus.
         """
+        out_bro = self.head_exp["head"](self.regions(tokens_brf, center_br, pad_br)).float()
+        return out_bro if self.config.deviation else F.softplus(out_bro)
+
+    def regions(self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None) -> Tensor:
+        """Embed each region in its window, (b, r, d): what expression is read from."""
         h_brd = self.embed(tokens_brf)
         if self.config.distance_sums and center_br is not None:
             h_brd = h_brd + self.region_embed["sums"](tokens_brf, center_br)
-        out_bro = self.head_exp["head"](self.encode(h_brd, center_br, pad_br)).float()
-        return out_bro if self.config.deviation else F.softplus(out_bro)
+        return self.encode(h_brd, center_br, pad_br)
 
     def accessibility(
         self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None

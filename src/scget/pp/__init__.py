@@ -8,6 +8,7 @@ from scget.pp._match import match_regions
 from scget.pp._motif_clusters import cluster_motifs
 from scget.pp._motif_sets import MotifSet, read_motifs
 from scget.pp._motifs import motif_scores
+from scget.pp._pool import pool_neighbors
 from scget.pp._promoters import promoters
 from scget.pp._pseudobulk import pseudobulk
 from scget.pp._region_files import read_regions
@@ -21,6 +22,7 @@ __all__ = [
     "match_regions",
     "motif_scores",
     "motif_scores_from_bed",
+    "pool_neighbors",
     "promoters",
     "pseudobulk",
     "read_motifs",

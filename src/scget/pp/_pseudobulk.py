@@ -111,7 +111,7 @@ def pseudobulk(
     for name in names:
         _check_not_empty(rows[name], obs.index, name)
     _check_sizes(pd.Series(_depth(rows[keys.ATAC]), obs.index), "min_counts", min_counts)
-    made = {name: _make_rows(rows[name], obs, mdata.mod[name], name) for name in mdata.mod if name in names}
+    made = {name: make_rows(rows[name], obs, mdata.mod[name], name) for name in mdata.mod if name in names}
     return MuData(made)
 
 
@@ -136,7 +136,8 @@ def _check_not_empty(sums: csr_matrix, groups: pd.Index, name: str) -> None:
         )
 
 
-def _make_rows(sums: csr_matrix, obs: pd.DataFrame, cells: AnnData, name: str) -> AnnData:
+def make_rows(sums: csr_matrix, obs: pd.DataFrame, cells: AnnData, name: str) -> AnnData:
+    """Rows of ``sums``, with what holds for any rows of these cells taken along."""
     from anndata import AnnData
 
     obs = obs.assign(**{keys.TOTAL_COUNTS: _depth(sums)})

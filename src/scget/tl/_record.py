@@ -54,6 +54,9 @@ def provenance(mdata: MuData, model: GET | Ensemble) -> dict[str, Any]:
 
 def _forget_attributions(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> None:
     mdata.uns[slots.record].pop("links", None)
+    atac = mdata[modality(model, "atac_layer")]
+    for embedded in (atac.obsm, *(adata.varm for adata in mdata.mod.values())):
+        embedded.pop(slots.embedding, None)
     name = modality(model, "rna_layer")
     if name in mdata.mod:
         rna, of_rows = mdata[name], slots.motif_attribution("")
