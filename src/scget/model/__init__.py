@@ -1,7 +1,7 @@
 """The object a person holds."""
 
-from ._attribute import Attribution
+from ._attribute import Attribution, MotifNull
 from ._ensemble import Ensemble
 from ._get import GET
 
-__all__ = ["GET", "Attribution", "Ensemble"]
+__all__ = ["GET", "Attribution", "Ensemble", "MotifNull"]
