@@ -17,7 +17,7 @@ from scget._errors import InputError, first
 from scget.data import RegionTable, Scaling
 from scget.module import GETConfig, _lora
 
-from . import _checkpoint, _ensemble_files, _explain
+from . import _checkpoint, _ensemble_files, _explain, _links
 from ._averaging import Running, known, out_of_fold_errors, unseen
 from ._calibration import Calibration, fit_calibration
 from ._expression import SlotPrediction
@@ -191,6 +191,7 @@ class Ensemble:
         return EnsemblePrediction(slots.mean, genes.mean, std_kg, ood_k, spread_kg=genes.std)
 
     attribute = _explain.attribute
+    links = _links.links
 
     def calibrate(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64

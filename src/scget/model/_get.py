@@ -15,7 +15,7 @@ from scvi.model.base import BaseModelClass
 from scget.data import Closed, RegionTable, Rules, default_modalities, setup_manager
 from scget.module import ExpressionNet, _lora
 
-from . import _checkpoint, _explain, _finetune, _folds, _hub, _import, _train
+from . import _checkpoint, _explain, _finetune, _folds, _hub, _import, _links, _train
 from ._accessibility import predict_regions
 from ._expression import SlotPrediction
 from ._fit import seeded
@@ -227,6 +227,7 @@ class GET(BaseModelClass):
         return predict_regions(self, self.table(mdata), rows, batch_size)
 
     attribute = _explain.attribute
+    links = _links.links
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model, adapters folded in: ``weights.safetensors`` and ``model.json``, whole or not at all.

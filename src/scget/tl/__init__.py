@@ -2,6 +2,8 @@
 
 from ._attribute import attribute
 from ._broadcast import broadcast
+from ._export import to_bedpe, to_peak_annotation
+from ._links import links
 from ._predict import predict
 
-__all__ = ["attribute", "broadcast", "predict"]
+__all__ = ["attribute", "broadcast", "links", "predict", "to_bedpe", "to_peak_annotation"]
