@@ -115,3 +115,42 @@ def saved(trained, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "my_get"
     trained.save(folder)
     return folder
+
+
+def make_linear(config):
+    """A network whose answers are known: every output is the sum over the regions shown of one number per region.
+
+    The number is linear in the region's embedding ``region_embed["embed"](features)`` (4 wide), by ``slope_d``.
+    """
+    import torch
+
+    class Linear(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.config = config
+            self.region_embed = torch.nn.ModuleDict({"embed": torch.nn.Linear(config.n_features, 4)})
+            self.slope_d = torch.nn.Parameter(torch.tensor([0.3, -0.2, 0.5, 0.1]))
+            self.cls_token = torch.nn.Parameter(torch.zeros(1))
+
+        def forward(self, tokens_brf, center_br=None, pad_br=None):
+            value_br = self.region_embed["embed"](tokens_brf) @ self.slope_d
+            value_b = (value_br if pad_br is None else value_br.masked_fill(pad_br, 0)).sum(1)
+            return value_b[:, None, None].expand(*tokens_brf.shape[:2], config.n_outputs)
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Linear().eval()
+
+
+@pytest.fixture(scope="session")
+def linear():
+    """A model of the toy data with :func:`make_linear` for a network, the same windows in each row, no gene activity."""
+    from scget.model import GET
+
+    mdata = make_toy()
+    GET.setup_mudata(mdata)
+    model = GET(mdata, width=8, n_layers=1, n_heads=2, window=16, baseline="training_mean", closed="keep")
+    quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
+    model.train(1, holdout_obs=["T5"], holdout_chroms=["chr10"], **quiet)
+    model.module = make_linear(model.config)
+    return model

@@ -73,6 +73,14 @@ class Slots:
         """``rna.varm``: genes x motifs for one row; a slash cannot stand in a key on disk."""
         return f"{self.key}_motif_{row.replace('/', '_')}"
 
+    def motif_z(self, row: str) -> str:
+        """``rna.varm``: z-scores of the same beside shuffled motifs; the hyphen tells it from a row's name."""
+        return f"{self.key}_motif-z_{row.replace('/', '_')}"
+
+    def motif_fdr(self, row: str) -> str:
+        """``rna.varm``: false discovery rates of the same."""
+        return f"{self.key}_motif-fdr_{row.replace('/', '_')}"
+
     @property
     def record(self) -> str:
         """``mdata.uns``: provenance and links."""

@@ -1,8 +1,8 @@
 """The object a person holds."""
 
-from ._attribute import Attribution
+from ._attribute import Attribution, MotifNull
 from ._embed import Embedding
 from ._ensemble import Ensemble
 from ._get import GET
 
-__all__ = ["GET", "Attribution", "Embedding", "Ensemble"]
+__all__ = ["GET", "Attribution", "Embedding", "Ensemble", "MotifNull"]

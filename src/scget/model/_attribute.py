@@ -2,44 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from scget._errors import InputError
 from scget.data import RegionTable
-from scget.module import GETConfig
 
 from ._gene_windows import GeneWindows, Part
+from ._region_lines import activity_lines, shares, strongest, sum_promoters, window_lines
 
 if TYPE_CHECKING:
     from ._get import GET
+
+METHODS = ("gradient", "integrated")
+LINKS = ["row", "gene", "region", "distance", "score", "signed"]
 
 
 @dataclass(frozen=True)
 class Attribution:
     """What predictions rest on, by the gradient of each gene's own prediction, averaged over its promoters.
 
+    With p(x) the part of a gene's prediction that depends on features x, both tables hold ``(x - x0) * mean gradient of p
+    between x0 and x``: all but the bound at 0 and what was missed in similar rows. ``method="integrated"`` takes the mean
+    along the straight line (integrated gradients, Sundararajan et al. 2017) at ``steps`` Gauss-Legendre nodes;
+    ``"gradient"`` takes one node, for regions half-way and for motifs at x itself, which is gradient x input.
+
     Parameters
     ----------
     motifs
-        Row name to a genes x motifs table: gradient x motif score, summed over the window, signed, log10(CPM + 1).
+        Row name to a genes x motifs table: x0 has no motif scores and the accessibility of x. Summed over the window,
+        signed, log10(CPM + 1). With ``against=`` another row: this row's less the other's, each in its own windows.
     links
         Table row, gene, region, distance (bp from the promoter region's centre, negative upstream), signed (log10(CPM
         + 1)) and score (share of the gene's total absolute value, 0 to 1), strongest first. ``signed`` is what the
-        region's being more or less open than on average in the training rows adds to the prediction: features less
-        their training mean, times the gradient half-way between the two (one step of integrated gradients by the
-        midpoint rule, Sundararajan et al. 2017), so that a gene's regions sum to about the difference in prediction.
-        With ``baseline="zero"`` there is no such mean, and 0 stands in its place. Where gene activity is part of the
-        predicted departure, each region's share of it is in here.
+        region's being more or less open than in x0 adds to the prediction, x0 being the same window with the
+        accessibility of the mean training row or, with ``against=``, of another row; a gene's regions sum to about the
+        difference in prediction. With ``baseline="zero"`` there is no mean, and 0 stands in the place of all
+        features. Where gene activity is part of the predicted departure, each region's share of it is in here.
+    gap
+        With ``method="integrated"``: table row, gene, of ("motifs" or "regions"), difference (of predictions at x and x0)
+        and gap (difference less the sum of attributions, before ``top``), log10(CPM + 1). It goes to 0 with ``steps``.
+    null
+        With ``n_shuffles``: what the motif attributions are beside those of shuffled motifs, see :class:`MotifNull`.
     """
 
     motifs: dict[str, pd.DataFrame]
     links: pd.DataFrame
+    gap: pd.DataFrame | None = None
+    null: MotifNull | None = None
+
+
+@dataclass(frozen=True)
+class MotifNull:
+    """Motif attributions beside those with shuffled motifs: each region has the motif scores of another, windows stay.
+
+    Parameters
+    ----------
+    z
+        Row name to a genes x motifs table: attribution less its mean over shuffles, by their standard deviation (ddof
+        1); NaN where they do not vary.
+    fdr
+        The same with false discovery rates (Benjamini and Hochberg 1995) over the genes and motifs of a row, of the
+        two-sided probability of ``z / sqrt(1 + 1/n)`` under Student's t with n - 1 degrees of freedom, for n shuffles.
+    motifs
+        Table row, motif, mean (over genes, absolute attribution), shuffled (its mean over shuffles), z, fdr (one-sided:
+        more than shuffled; over the motifs of a row).
+    """
+
+    z: dict[str, pd.DataFrame]
+    fdr: dict[str, pd.DataFrame]
+    motifs: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class How:
+    """How to attribute, see :meth:`GET.attribute`; ``against`` is a row position."""
+
+    method: Literal["gradient", "integrated"]
+    steps: int
+    against: int | None
+
+    @classmethod
+    def of(cls, table: RegionTable, method: Any, steps: int, against: str | None) -> How:
+        """Checked."""
+        if method not in METHODS:
+            raise InputError(f"method={method!r}: 'gradient' or 'integrated' is needed")
+        if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+            raise InputError(f"steps={steps!r}: a whole number of at least 1 is needed")
+        row = None if against is None else int(table.row_positions([against])[0])
+        return cls(method, int(steps), row)
+
+    def nodes(self, single: float) -> tuple[np.ndarray, np.ndarray]:
+        """Where along the line from 0 to 1 gradients are taken, and their weights; ``single``: where there is one."""
+        if self.method == "gradient":
+            return np.array([single]), np.ones(1)
+        at, weight = np.polynomial.legendre.leggauss(self.steps)
+        return (at + 1) / 2, weight / 2
 
 
 def attribute_genes(
@@ -47,60 +111,147 @@ def attribute_genes(
     table: RegionTable,
     genes: Sequence[str] | None,
     rows: Sequence[str] | None,
+    how: How,
     *,
     batch_size: int,
-    top: int,
+    top: int | None,
 ) -> Attribution:
     """See :class:`Attribution`; the windows are those the predictions are read from."""
-    where, n_motifs = GeneWindows.of(model, table, genes, rows, batch_size), model.config.n_motifs
+    where = GeneWindows.of(model, table, genes, rows, batch_size)
     fold_kp = where.source.fold_kp() if model.rules.activity else None
-    motifs_jm, links = [], []
+    change_kp = fold_kp if fold_kp is None or how.against is None else fold_kp - fold_kp[how.against]
+    motifs_jm, links, gaps = [], [], []
     for part in where.parts(batch_size, "attribute"):
-        tokens_brf = part.batch.tokens_brf
-        by_motif = (where.slopes(part, tokens_brf) * tokens_brf)[..., :n_motifs].sum(1)
-        departure_brf = _departure(model.config, tokens_brf, model.rules.fold)
-        by_region = (where.slopes(part, tokens_brf - departure_brf / 2) * departure_brf).sum(2)
+        by_motif, motif_gap = motif_effects(where, part, part.batch.tokens_brf, how)
+        by_region, region_gap = region_effects(where, part, how, has_mean=model.config.deviation and model.rules.fold)
         motifs_jm.append(by_motif.cpu().numpy())
-        found = [_links(by_region.cpu().numpy(), part)]
-        if fold_kp is not None:
-            found.append(_activity_links(where, part.jobs, fold_kp))
-        links.append(_strongest(pd.concat(found), where, top))
-    return Attribution(_by_gene(where, np.concatenate(motifs_jm)), pd.concat(links, ignore_index=True))
+        found = [window_lines(part, signed=by_region.cpu().numpy())]
+        added_j = np.zeros(len(part.jobs))
+        if change_kp is not None:
+            found += [lines for lines in [activity_lines(where, part.jobs, change_kp)] if len(lines)]
+            added_j = _per_line(where, part.jobs, change_kp)
+        lines = sum_promoters(pd.concat(found), where)
+        lines["score"] = shares(lines["signed"].abs(), lines)
+        links.append(strongest(lines, where, top)[LINKS])
+        gaps += [_gaps(part, "motifs", motif_gap), _gaps(part, "regions", region_gap, added_j)]
+    motifs = _motif_tables(where, np.concatenate(motifs_jm))
+    if how.against is not None:
+        other = GeneWindows.of(model, table, genes, [str(table.rows[how.against])], batch_size)
+        motifs, other_gaps = _less(motifs, *_motif_pass(other, how, batch_size))
+        gaps += _for_rows(other_gaps, where.row_k)
+    return Attribution(motifs, pd.concat(links, ignore_index=True), _sum_gaps(where, gaps, how))
 
 
-def _departure(config: GETConfig, tokens_brf: Tensor, has_fold: bool) -> Tensor:
-    """What a region's gradient is multiplied by: its features less those it has, on average, in the training rows.
+def motifs_by(
+    model: GET,
+    table: RegionTable,
+    genes: Sequence[str] | None,
+    rows: Sequence[str] | None,
+    how: How,
+    batch_size: int,
+) -> Callable[[np.ndarray], dict[str, pd.DataFrame]]:
+    """``motifs`` of :class:`Attribution` as a function of ``moved_p``: region p has the motif scores of ``moved_p[p]``."""
+    where, other = GeneWindows.of(model, table, genes, rows, batch_size), None
+    if how.against is not None:
+        other = GeneWindows.of(model, table, genes, [str(table.rows[how.against])], batch_size)
 
-    The average row differs in accessibility alone: by the fold in both channels. A network that predicts expression
-    itself, or sees no fold, has no such reference, and the features are taken as they are.
-    """
-    if not config.deviation or not has_fold:
-        return tokens_brf
-    departure_brf, first = torch.zeros_like(tokens_brf), config.n_motifs
-    departure_brf[..., first : first + 2] = tokens_brf[..., first + 1 : first + 2]
-    return departure_brf
+    def moved(moved_p: np.ndarray) -> dict[str, pd.DataFrame]:
+        motifs, _ = _motif_pass(where, how, batch_size, moved_p)
+        return motifs if other is None else _less(motifs, *_motif_pass(other, how, batch_size, moved_p))[0]
+
+    return moved
 
 
-def _links(effect_br: np.ndarray, part: Part) -> pd.DataFrame:
-    """A line per region of each window."""
-    b, r = np.nonzero(part.index_br >= 0)
-    return _lines(part.jobs, b, part.index_br[b, r], effect_br[b, r])
+def _motif_pass(
+    where: GeneWindows, how: How, batch_size: int, moved_p: np.ndarray | None = None
+) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
+    """Motif attributions alone, and gaps of promoters."""
+    motifs_jm, gaps = [], []
+    for part in where.parts(batch_size, "motifs"):
+        tokens_brf = part.batch.tokens_brf if moved_p is None else where.moved_motifs(part, moved_p)
+        by_motif, gap = motif_effects(where, part, tokens_brf, how)
+        motifs_jm.append(by_motif.cpu().numpy())
+        gaps.append(_gaps(part, "motifs", gap))
+    return _motif_tables(where, np.concatenate(motifs_jm)), gaps
 
 
-def _activity_links(where: GeneWindows, jobs: pd.DataFrame, fold_kp: np.ndarray) -> pd.DataFrame:
-    """What each region adds by gene activity, those that are closed in the row too."""
+def _less(
+    motifs: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame], gaps: list[pd.DataFrame]
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+    """Less those of the one row in ``other``, and its gaps with the sign they then have."""
+    (of_other,) = other.values()
+    gap = pd.concat(gaps)
+    return {row: table - of_other for row, table in motifs.items()}, gap.assign(
+        difference=-gap["difference"], gap=-gap["gap"]
+    )
+
+
+def _for_rows(gap: pd.DataFrame, row_k: np.ndarray) -> list[pd.DataFrame]:
+    return [gap.assign(row=row) for row in row_k]
+
+
+def motif_effects(where: GeneWindows, part: Part, tokens_brf: Tensor, how: How) -> tuple[Tensor, Tensor]:
+    """Effects (b, m) of the motifs in ``tokens_brf`` and, to be summed, the difference they explain and the gap (b, 2)."""
+    n_motifs = where.net.config.n_motifs
+    departure_brf = tokens_brf.clone()
+    departure_brf[..., n_motifs:] = 0
+    effect_brf, gap_b2 = _along(where, part, tokens_brf, departure_brf, how, single=1.0)
+    return effect_brf[..., :n_motifs].sum(1), gap_b2
+
+
+def region_effects(where: GeneWindows, part: Part, how: How, *, has_mean: bool) -> tuple[Tensor, Tensor]:
+    """As :func:`motif_effects`, of the regions of each window, (b, r)."""
+    tokens_brf = part.batch.tokens_brf
+    if how.against is not None:
+        departure_brf = tokens_brf - where.other_row(part, how.against)
+    elif has_mean:  # the mean row differs in accessibility alone: by the fold in both channels
+        departure_brf, first = torch.zeros_like(tokens_brf), where.net.config.n_motifs
+        departure_brf[..., first : first + 2] = tokens_brf[..., first + 1 : first + 2]
+    else:
+        departure_brf = tokens_brf
+    effect_brf, gap_b2 = _along(where, part, tokens_brf, departure_brf, how, single=0.5)
+    return effect_brf.sum(2), gap_b2
+
+
+def _along(
+    where: GeneWindows, part: Part, tokens_brf: Tensor, departure_brf: Tensor, how: How, *, single: float
+) -> tuple[Tensor, Tensor]:
+    """Mean gradient from ``tokens - departure`` to ``tokens``, times the departure; difference of values, and gap."""
+    start_brf, slopes_brf = tokens_brf - departure_brf, torch.zeros_like(tokens_brf)
+    for at, weight in zip(*how.nodes(single), strict=True):
+        slopes_brf += float(weight) * where.slopes(part, start_brf + float(at) * departure_brf)
+    effect_brf = slopes_brf * departure_brf
+    if how.method == "gradient":
+        return effect_brf, tokens_brf.new_zeros((len(tokens_brf), 2))
+    with torch.inference_mode():
+        difference_b = (where.read(part, tokens_brf) - where.read(part, start_brf)).double()
+    return effect_brf, torch.stack([difference_b, difference_b - effect_brf.double().sum((1, 2))], dim=1)
+
+
+def _per_line(where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray) -> np.ndarray:
+    """Change of the prediction by gene activity, (job,)."""
     line_n, region_n, share_n = where.activity_shares(jobs)
-    effect_n = share_n * fold_kp[jobs["row"].to_numpy()[line_n], region_n]
-    some = effect_n != 0
-    return _lines(jobs, line_n[some], region_n[some], effect_n[some])
+    return np.bincount(line_n, share_n * change_kp[jobs["row"].to_numpy()[line_n], region_n], len(jobs))
 
 
-def _lines(jobs: pd.DataFrame, line_n: np.ndarray, region_n: np.ndarray, signed_n: np.ndarray) -> pd.DataFrame:
-    job = {name: jobs[name].to_numpy()[line_n] for name in ("row", "gene", "strand")}
-    return pd.DataFrame({**job, "promoter": jobs["region"].to_numpy()[line_n], "region": region_n, "signed": signed_n})
+def _gaps(part: Part, of: str, gap_b2: Tensor, added_j: np.ndarray | float = 0.0) -> pd.DataFrame:
+    """Gene activity is linear: what it adds to the difference, its attributions add to the sum."""
+    difference_j, gap_j = gap_b2.cpu().numpy().T
+    return part.jobs[["row", "gene"]].assign(of=of, difference=difference_j + added_j, gap=gap_j)
 
 
-def _by_gene(where: GeneWindows, motifs_jm: np.ndarray) -> dict[str, pd.DataFrame]:
+def _sum_gaps(where: GeneWindows, gaps: list[pd.DataFrame], how: How) -> pd.DataFrame | None:
+    """Sum over promoters, by name, in the order asked."""
+    if how.method == "gradient":
+        return None
+    table = where.table
+    gap = pd.concat(gaps).groupby(["of", "row", "gene"], sort=False)[["difference", "gap"]].sum().reset_index()
+    gap = gap.assign(row=table.rows[gap["row"]].astype(str), gene=table.genes[gap["gene"]].astype(str))
+    gap = gap.sort_values("of", kind="stable", ignore_index=True)
+    return gap[["row", "gene", "of", "difference", "gap"]]
+
+
+def _motif_tables(where: GeneWindows, motifs_jm: np.ndarray) -> dict[str, pd.DataFrame]:
     """Sum over the promoters of a gene, a genes x motifs table per row."""
     table, motifs = where.table, {}
     for row in where.row_k:
@@ -109,27 +260,3 @@ def _by_gene(where: GeneWindows, motifs_jm: np.ndarray) -> dict[str, pd.DataFram
         by_gene = by_gene.groupby(table.genes[where.jobs["gene"][mine]]).sum()
         motifs[str(table.rows[row])] = by_gene.reindex(table.genes[where.gene_g])
     return motifs
-
-
-def _strongest(links: pd.DataFrame, where: GeneWindows, top: int) -> pd.DataFrame:
-    """Sum over the promoters of a gene, the ``top`` strongest regions of each, by name; in the order asked."""
-    table, center_p = where.table, where.table.regions.centers
-    downstream = np.where(links["strand"] == 0, 1, -1)
-    links["distance"] = (center_p[links["region"]] - center_p[links["promoter"]]) * downstream
-    nearest = links.assign(far=links["distance"].abs()).sort_values("far")
-    links = nearest.groupby(["row", "gene", "region"], sort=False).agg(
-        signed=("signed", "sum"), distance=("distance", "first")
-    )
-    links = links.reset_index()
-    size = links["signed"].abs()
-    total = size.groupby([links["row"], links["gene"]]).transform("sum")
-    links["score"] = np.where(total > 0, size / total.where(total > 0, 1), 0.0)
-    row_n, gene_n = (pd.Index(at).get_indexer(links[n]) for at, n in ((where.row_k, "row"), (where.gene_g, "gene")))
-    order = np.lexsort([-links["score"], gene_n, row_n])
-    links = links.iloc[order].groupby(["row", "gene"], sort=False).head(top)
-    named = {
-        "row": table.rows[links["row"]].astype(str),
-        "gene": table.genes[links["gene"]].astype(str),
-        "region": table.regions.names[links["region"]].astype(str),
-    }
-    return links.assign(**named)[["row", "gene", "region", "distance", "score", "signed"]]

@@ -12,8 +12,10 @@ from scget.data import RegionTable
 
 from ._attribute import Attribution
 from ._expression import SlotPrediction
+from ._region_lines import shares
 
 if TYPE_CHECKING:
+    from ._ensemble import Ensemble
     from ._fit import HoldOut
     from ._get import GET
 
@@ -105,29 +107,63 @@ def out_of_fold_errors(
     return (whole.mean - observed_kg, whole.std), (error_kg * wider, change.std)
 
 
+def share_of_members(model: GET | Ensemble, table: RegionTable) -> tuple[list[GET], pd.DataFrame]:
+    """The networks asked, one or the members of an ensemble, and the weight of each (row) for each gene (column)."""
+    members: list[GET] = getattr(model, "members", [model])
+    share_mg = known(members, table).or_all().gene_mg.astype(np.float64)
+    return members, pd.DataFrame(share_mg / share_mg.sum(axis=0), columns=table.genes.astype(str))
+
+
 def mean_attribution(found: Iterable[Attribution], share_mg: pd.DataFrame, top: int) -> Attribution:
-    """Average of the members' attributions; ``share_mg``: weight of each member (row) for each gene (column)."""
-    motifs: dict[str, pd.DataFrame] = {}
-    links = []
-    for part, share_g in zip(found, share_mg.to_numpy(), strict=True):
-        share = pd.Series(share_g, index=share_mg.columns)
-        for row, table in part.motifs.items():
+    """Average of the members' attributions, by the weights of :func:`share_of_members`."""
+    parts = list(found)
+    if len(parts) == 1:
+        return parts[0]
+    motifs = mean_motifs((part.motifs for part in parts), share_mg)
+    links = mean_lines([part.links for part in parts], share_mg, ["signed"])
+    links["score"] = shares(links["signed"].abs(), links)
+    gaps = [part.gap for part in parts if part.gap is not None]
+    gap = _mean_gap(gaps, share_mg) if gaps else None
+    return Attribution(motifs, highest(links, top)[list(parts[0].links)], gap)
+
+
+def _mean_gap(gaps: list[pd.DataFrame], share_mg: pd.DataFrame) -> pd.DataFrame:
+    """Lines are the same in all."""
+    numbers = ["difference", "gap"]
+    weighed = [g[numbers].mul(g["gene"].map(share), axis=0) for g, share in zip(gaps, _series(share_mg), strict=True)]
+    return gaps[0].assign(**sum(weighed[1:], weighed[0]))
+
+
+def mean_motifs(found: Iterable[dict[str, pd.DataFrame]], share_mg: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Weighted sum of genes x motifs tables by row."""
+    total: dict[str, pd.DataFrame] = {}
+    for part, share in zip(found, _series(share_mg), strict=True):
+        for row, table in part.items():
             weighed = table.mul(share.reindex(table.index.astype(str)).to_numpy(), axis=0)
-            motifs[row] = motifs[row] + weighed if row in motifs else weighed
-        links.append(part.links.assign(signed=part.links["signed"] * part.links["gene"].map(share)))
-    return Attribution(motifs, _mean_links(pd.concat(links), top))
+            total[row] = total[row] + weighed if row in total else weighed
+    return total
 
 
-def _mean_links(links: pd.DataFrame, top: int) -> pd.DataFrame:
-    """Sum weighted links; rows and genes stay in the order asked for, regions come strongest first."""
-    keys = {name: pd.factorize(links[name])[0] for name in ("row", "gene")}
-    by_region = links.assign(row_at=keys["row"], gene_at=keys["gene"]).groupby(
-        ["row_at", "gene_at", "row", "gene", "region"], sort=False
-    )
-    mean = by_region.agg(signed=("signed", "sum"), distance=("distance", "first")).reset_index()
-    size = mean["signed"].abs()
-    total = size.groupby([mean["row_at"], mean["gene_at"]]).transform("sum")
-    mean["score"] = np.where(total > 0, size / total.where(total > 0, 1), 0.0)
-    order = np.lexsort([-mean["score"], mean["gene_at"], mean["row_at"]])
-    mean = mean.iloc[order].groupby(["row_at", "gene_at"], sort=False).head(top).reset_index(drop=True)
-    return mean[["row", "gene", "region", "distance", "score", "signed"]]
+def mean_lines(found: list[pd.DataFrame], share_mg: pd.DataFrame, effects: list[str]) -> pd.DataFrame:
+    """Weighted sum of ``effects`` by row, gene and region; other columns are those of the first member that has the line."""
+    weighed = [
+        lines.assign(**{name: lines[name] * lines["gene"].map(share) for name in effects})
+        for lines, share in zip(found, _series(share_mg), strict=True)
+    ]
+    lines = pd.concat(weighed, ignore_index=True)
+    others = [name for name in lines if name not in ("row", "gene", "region", *effects)]
+    by_region = lines.groupby(["row", "gene", "region"], sort=False)
+    return by_region.agg({**dict.fromkeys(effects, "sum"), **dict.fromkeys(others, "first")}).reset_index()
+
+
+def highest(links: pd.DataFrame, top: int | None) -> pd.DataFrame:
+    """The ``top`` lines of highest score of each row and gene; these stay in the order they have."""
+    row_n, gene_n = (pd.factorize(links[name])[0] for name in ("row", "gene"))
+    links = links.iloc[np.lexsort([links["region"].astype(str), -links["score"], gene_n, row_n])]
+    if top is not None:
+        links = links.groupby(["row", "gene"], sort=False).head(top)
+    return links.reset_index(drop=True)
+
+
+def _series(share_mg: pd.DataFrame) -> list[pd.Series]:
+    return [share for _, share in share_mg.iterrows()]

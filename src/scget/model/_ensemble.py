@@ -17,9 +17,8 @@ from scget._errors import InputError, first
 from scget.data import RegionTable, Scaling
 from scget.module import GETConfig, _lora
 
-from . import _checkpoint, _ensemble_files
-from ._attribute import Attribution
-from ._averaging import EVERY, Running, known, mean_attribution, out_of_fold_errors, unseen
+from . import _checkpoint, _ensemble_files, _explain, _links
+from ._averaging import Running, known, out_of_fold_errors, unseen
 from ._calibration import Calibration, fit_calibration
 from ._expression import SlotPrediction
 from ._fit import HoldOut, merge
@@ -191,29 +190,8 @@ class Ensemble:
         ood_k = np.mean(unlike, axis=0) if unlike else None
         return EnsemblePrediction(slots.mean, genes.mean, std_kg, ood_k, spread_kg=genes.std)
 
-    def attribute(
-        self,
-        mdata: MuData | None = None,
-        *,
-        genes: Sequence[str] | None = None,
-        rows: Sequence[str] | None = None,
-        batch_size: int = 32,
-        top: int = 50,
-    ) -> Attribution:
-        """Average over the members that :meth:`predict` asks: what their mean prediction rests on.
-
-        Parameters
-        ----------
-        mdata, genes, rows, batch_size, top
-            As for :meth:`GET.attribute`.
-        """
-        table = self.table(mdata)
-        share_mg = known(self.members, table).or_all().gene_mg.astype(np.float64)
-        share_mg /= share_mg.sum(axis=0)
-        found = (
-            member.attribute(mdata, genes=genes, rows=rows, batch_size=batch_size, top=EVERY) for member in self.members
-        )
-        return mean_attribution(found, pd.DataFrame(share_mg, columns=table.genes.astype(str)), top)
+    attribute = _explain.attribute
+    links = _links.links
 
     def calibrate(
         self, mdata: MuData | None = None, *, rows: Sequence[str] | None = None, batch_size: int = 64

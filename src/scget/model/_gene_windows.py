@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,19 @@ class Part:
     batch: Batch
     token_b: Tensor
     weight_bo: Tensor
+
+    def take(self, at_n: np.ndarray) -> Part:
+        """The lines at positions ``at_n``, any of them several times."""
+        batch, at = self.batch, torch.from_numpy(at_n).to(self.token_b.device)
+        taken = replace(
+            batch,
+            tokens_brf=batch.tokens_brf[at],
+            center_br=batch.center_br[at],
+            pad_br=None if batch.pad_br is None else batch.pad_br[at],
+            slot_brs=batch.slot_brs[at],
+            row_b=batch.row_b[at],
+        )
+        return Part(self.jobs.iloc[at_n], self.index_br[at_n], taken, self.token_b[at], self.weight_bo[at])
 
 
 @dataclass(frozen=True)
@@ -96,6 +109,27 @@ class GeneWindows:
         """Gradient of :meth:`read` with respect to the features of each window, at ``tokens_brf``."""
         leaf_brf = tokens_brf.detach().requires_grad_()
         return torch.autograd.grad(self.read(part, leaf_brf).sum(), leaf_brf)[0]
+
+    def embedded_slopes(self, part: Part, tokens_brf: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`slopes`, and the gradient with respect to the embedding of each region, (b, r, d)."""
+        leaf_brf, embedded = tokens_brf.detach().requires_grad_(), []
+        hook = self.net.region_embed["embed"].register_forward_hook(lambda _, __, out: embedded.append(out))
+        try:
+            value = self.read(part, leaf_brf).sum()
+        finally:
+            hook.remove()
+        by_feature, by_embedding = torch.autograd.grad(value, [leaf_brf, embedded[0]])
+        return by_feature, by_embedding
+
+    def other_row(self, part: Part, row: int) -> Tensor:
+        """Features of the same windows in another row (position)."""
+        return self.source.gather(torch.full_like(part.batch.row_b, row), self._tensor(part.index_br)).tokens_brf
+
+    def moved_motifs(self, part: Part, moved_p: np.ndarray) -> Tensor:
+        """Features of the windows, were the motifs of region ``moved_p[p]`` at region p."""
+        index_br = self._tensor(np.append(moved_p, -1)[part.index_br])  # -1, where padded, stays
+        motif_brm = self.source.gather(part.batch.row_b, index_br).tokens_brf[..., : self.net.config.n_motifs]
+        return torch.cat([motif_brm, part.batch.tokens_brf[..., self.net.config.n_motifs :]], dim=-1)
 
     def activity_shares(self, jobs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What a unit of fold accessibility adds by gene activity: line of ``jobs``, region (positions) and log10(CPM + 1).

@@ -15,9 +15,8 @@ from scvi.model.base import BaseModelClass
 from scget.data import Closed, RegionTable, Rules, default_modalities, setup_manager
 from scget.module import ExpressionNet, _lora
 
-from . import _checkpoint, _embed, _finetune, _folds, _hub, _import, _train
+from . import _checkpoint, _embed, _explain, _finetune, _folds, _hub, _import, _links, _train
 from ._accessibility import predict_regions
-from ._attribute import Attribution, attribute_genes
 from ._expression import SlotPrediction
 from ._fit import seeded
 from ._infer import predict_all
@@ -228,27 +227,8 @@ class GET(BaseModelClass):
         """
         return predict_regions(self, self.table(mdata), rows, batch_size)
 
-    def attribute(
-        self,
-        mdata: MuData | None = None,
-        *,
-        genes: Sequence[str] | None = None,
-        rows: Sequence[str] | None = None,
-        batch_size: int = 32,
-        top: int = 50,
-    ) -> Attribution:
-        """Say which motifs and regions predictions rest on, by gradient x input; see :class:`Attribution`.
-
-        Parameters
-        ----------
-        mdata, rows, batch_size
-            As for :meth:`predict`.
-        genes
-            Names of genes. None: all that have a promoter region.
-        top
-            Regions kept per row and gene, the strongest.
-        """
-        return attribute_genes(self, self.table(mdata), genes, rows, batch_size=batch_size, top=top)
+    attribute = _explain.attribute
+    links = _links.links
 
     def save(self, dir_path: str | Path, *, overwrite: bool = False) -> None:
         """Write the model, adapters folded in: ``weights.safetensors`` and ``model.json``, whole or not at all.

@@ -5,9 +5,23 @@ from scget.model._changes import Change
 from ._attribute import attribute
 from ._broadcast import broadcast
 from ._embed import embed
+from ._export import to_bedpe, to_peak_annotation
+from ._links import links
 from ._perturb import perturb
 from ._predict import predict
 from ._screen import screen
 from ._transfer import transfer_labels
 
-__all__ = ["Change", "attribute", "broadcast", "embed", "perturb", "predict", "screen", "transfer_labels"]
+__all__ = [
+    "Change",
+    "attribute",
+    "broadcast",
+    "embed",
+    "links",
+    "perturb",
+    "predict",
+    "screen",
+    "to_bedpe",
+    "to_peak_annotation",
+    "transfer_labels",
+]

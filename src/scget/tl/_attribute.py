@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,10 @@ from scget._errors import InputError
 from ._record import modality, writable, write_record
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
-    from scget.model import GET, Ensemble
+    from scget.model import GET, Attribution, Ensemble
 
 
 def attribute(
@@ -25,6 +26,11 @@ def attribute(
     *,
     genes: Sequence[str] | None = None,
     rows: Sequence[str] | None = None,
+    method: Literal["gradient", "integrated"] = "gradient",
+    steps: int = 16,
+    against: str | None = None,
+    n_shuffles: int = 0,
+    seed: int = 0,
     key_added: str = "get",
     batch_size: int = 32,
     top: int = 50,
@@ -32,7 +38,7 @@ def attribute(
 ) -> MuData | None:
     """Attribute predictions to motifs and regions and write the result into a MuData.
 
-    By gradient x input; :class:`scget.model.Attribution` says what the numbers mean.
+    By gradient x input or integrated gradients; :class:`scget.model.Attribution` says what the numbers mean.
 
     Parameters
     ----------
@@ -42,6 +48,19 @@ def attribute(
         Trained or loaded; or an ensemble, whose members' attributions are averaged.
     genes, rows
         Names. None: all genes with a promoter region, all rows.
+    method
+        ``"gradient"``: one gradient for motifs and one for regions. ``"integrated"``: averaged along the way from a
+        reference, with a check that attributions sum to the difference in prediction.
+    steps
+        Places along the way with ``"integrated"``; each costs as much as ``"gradient"``.
+    against
+        Name of a row to compare each row with: what makes it express more or less than that one. None: the mean
+        training row.
+    n_shuffles
+        Shuffles of motifs among regions to compare motif attributions with, see :class:`scget.model.MotifNull`; each costs
+        half of an attribution. 20 do well; 0: none.
+    seed
+        Of the shuffles.
     key_added
         First part of the names written.
     batch_size
@@ -56,7 +75,11 @@ def attribute(
     None, or the copy. Written: ``rna.varm["get_motif_<row>"]`` (genes x motifs, signed, log10(CPM + 1); NaN for genes
     not asked for), ``rna.obsm["get_motif"]`` (rows x motifs, mean over these genes of the absolute value), motif names
     in ``rna.uns["get"]["motif_names"]``, and ``mdata.uns["get"]["links"]``: row, gene, region, distance (bp, negative
-    upstream), score (share of the gene's total), signed (log10(CPM + 1)).
+    upstream), score (share of the gene's total), signed (log10(CPM + 1)). With ``"integrated"`` also
+    ``mdata.uns["get"]["gap"]``: row, gene, of ("motifs" or "regions"), difference in prediction, and how much of it the
+    attributions lack. With ``n_shuffles`` also ``rna.varm["get_motif-z_<row>"]`` and ``["get_motif-fdr_<row>"]`` (genes x
+    motifs) and ``mdata.uns["get"]["motif_null"]``: row, motif, mean, shuffled, z, fdr. How it was done stands in
+    ``mdata.uns["get"]["attribution"]``.
 
     Examples
     --------
@@ -70,7 +93,8 @@ def attribute(
     if rna_name not in mdata.mod:
         raise InputError(f"no modality {rna_name!r} to write into; run scget.tl.predict(mdata, model) first")
     rna = mdata[rna_name]
-    found = model.attribute(mdata, genes=genes, rows=rows, batch_size=batch_size, top=top)
+    how: dict[str, Any] = {"method": method, "steps": steps, "against": against, "n_shuffles": n_shuffles, "seed": seed}
+    found = model.attribute(mdata, genes=genes, rows=rows, batch_size=batch_size, top=top, **how)
     names = {row: slots.motif_attribution(row) for row in found.motifs}
     if len(set(names.values())) < len(names):
         raise InputError("two row names differ only in '/' and '_', so their results would share one slot; rename one")
@@ -81,11 +105,28 @@ def attribute(
         summary_km[rna.obs_names.get_loc(row)] = motifs.abs().mean(axis=0)
     rna.obsm[slots.motif_summary] = summary_km
     rna.uns[slots.record] = {**rna.uns.get(slots.record, {}), "motif_names": model.motifs.astype(str)}
-    record["links"] = _plain(found.links)
+    _write_null(rna, record, slots, found)
+    record.pop("gap", None)
+    if found.gap is not None:
+        record["gap"] = plain(found.gap, ("row", "gene", "of"))
+    record["links"] = plain(found.links, ("row", "gene", "region"))
+    record["attribution"] = {**how, "against": "mean training row" if against is None else against}
     return mdata if copy else None
 
 
-def _plain(links: pd.DataFrame) -> pd.DataFrame:
+def _write_null(rna: AnnData, record: dict[str, Any], slots: _keys.Slots, found: Attribution) -> None:
+    """That of these rows; what an earlier attribution left is taken away."""
+    record.pop("motif_null", None)
+    for row in found.motifs:
+        for name, table in (("z", slots.motif_z(row)), ("fdr", slots.motif_fdr(row))):
+            if found.null is not None:
+                rna.varm[table] = getattr(found.null, name)[row].reindex(rna.var_names).to_numpy(dtype=np.float32)
+            elif table in rna.varm:
+                del rna.varm[table]
+    if found.null is not None:
+        record["motif_null"] = plain(found.null.motifs, ("row", "motif"))
+
+
+def plain(lines: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Names as categories: a million links stay small in memory and on disk."""
-    names = {column: links[column].astype("category") for column in ("row", "gene", "region")}
-    return links.assign(**names)
+    return lines.assign(**{column: lines[column].astype("category") for column in columns})

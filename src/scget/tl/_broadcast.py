@@ -17,7 +17,7 @@ from scget.pp._checks import check_genes, check_in_memory, check_rows, check_wri
 from scget.pp._groups import groups_of
 
 from ._predict import without_slashes
-from ._record import check_free
+from ._record import OF_ROWS, check_free
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -173,8 +173,8 @@ def _carried(rows: pd.DataFrame, groups: pd.Series, columns: pd.Index, attribute
 
 
 def _carry_record(cells: MuData, pb: MuData, slots: _keys.Slots, groupby: list[str]) -> None:
-    """Provenance of ``pb``, without its links, which speak of rows."""
-    record = {key: value for key, value in pb.uns.get(slots.record, {}).items() if key != "links"}
+    """Provenance of ``pb``, without the tables that speak of rows."""
+    record = {key: value for key, value in pb.uns.get(slots.record, {}).items() if key not in OF_ROWS}
     record = {"scget_version": scget_version(), **record}
     cells.uns[slots.record] = {**copying.deepcopy(record), "groupby": groupby}
     if _keys.RNA in cells.mod and _keys.RNA in pb.mod and slots.record in pb[_keys.RNA].uns:

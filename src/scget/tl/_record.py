@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scget.model import GET, Ensemble
 
 UNIT = "log10(CPM + 1)"
+OF_ROWS = ("links", "linked", "gap", "motif_null", "attribution")  # entries of the record that are answers
 
 
 def write_record(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> dict[str, Any]:
@@ -53,13 +54,15 @@ def provenance(mdata: MuData, model: GET | Ensemble) -> dict[str, Any]:
 
 
 def _forget_attributions(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> None:
-    mdata.uns[slots.record].pop("links", None)
+    for table in OF_ROWS:
+        mdata.uns[slots.record].pop(table, None)
     atac = mdata[modality(model, "atac_layer")]
     for embedded in (atac.obsm, *(adata.varm for adata in mdata.mod.values())):
         embedded.pop(slots.embedding, None)
     name = modality(model, "rna_layer")
     if name in mdata.mod:
-        rna, of_rows = mdata[name], slots.motif_attribution("")
+        rna = mdata[name]
+        of_rows = tuple(name_of("") for name_of in (slots.motif_attribution, slots.motif_z, slots.motif_fdr))
         rna.obsm.pop(slots.motif_summary, None)
         for key in [key for key in rna.varm if key.startswith(of_rows)]:
             del rna.varm[key]

@@ -1,0 +1,85 @@
+"""``attribute`` of a model and of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from ._attribute import Attribution, How, attribute_genes, motifs_by
+from ._averaging import EVERY, mean_attribution, mean_motifs, share_of_members
+from ._motif_null import check_shuffles, motif_null
+from ._setup import check_seed
+
+if TYPE_CHECKING:
+    from mudata import MuData
+
+    from ._ensemble import Ensemble
+    from ._get import GET
+
+
+def attribute(
+    self: GET | Ensemble,
+    mdata: MuData | None = None,
+    *,
+    genes: Sequence[str] | None = None,
+    rows: Sequence[str] | None = None,
+    method: Literal["gradient", "integrated"] = "gradient",
+    steps: int = 16,
+    against: str | None = None,
+    n_shuffles: int = 0,
+    seed: int = 0,
+    batch_size: int = 32,
+    top: int = 50,
+) -> Attribution:
+    """Say which motifs and regions predictions rest on; see :class:`Attribution`.
+
+    Of an ensemble, the average over the members that :meth:`predict` asks: what their mean prediction rests on.
+
+    Parameters
+    ----------
+    mdata, rows, batch_size
+        As for :meth:`predict`.
+    genes
+        Names of genes. None: all that have a promoter region.
+    method
+        Where gradients are taken: at one place, or averaged along the way from a reference.
+    steps
+        Places along the way with ``"integrated"``; each costs as much as ``"gradient"``.
+    against
+        Name of a row to compare each row with. None: the mean training row.
+    n_shuffles
+        Shuffles of motifs among regions, each region with all its scores, to compare motif attributions with; each costs
+        half of an attribution. 20 do well; 0: none.
+    seed
+        Of the shuffles.
+    top
+        Regions kept per row and gene, the strongest.
+
+    Raises
+    ------
+    InputError
+        If a gene has no promoter region, a name is unknown or a number is out of range.
+    """
+    table = self.table(mdata)
+    how = How.of(table, method, steps, against)
+    check_shuffles(n_shuffles)
+    check_seed(seed)
+    members, share_mg = share_of_members(self, table)
+    keep = top if len(members) == 1 else EVERY
+    found = (attribute_genes(m, table, genes, rows, how, batch_size=batch_size, top=keep) for m in members)
+    mean = mean_attribution(found, share_mg, top)
+    if not n_shuffles:
+        return mean
+    of_members = [motifs_by(member, table, genes, rows, how, batch_size) for member in members]
+    motifs = _mean_of(of_members, share_mg)
+    return replace(mean, null=motif_null(motifs, mean.motifs, len(table.regions), n_shuffles, seed))
+
+
+def _mean_of(
+    of_members: list[Callable[[np.ndarray], dict[str, pd.DataFrame]]], share_mg: pd.DataFrame
+) -> Callable[[np.ndarray], dict[str, pd.DataFrame]]:
+    return lambda moved_p: mean_motifs((motifs(moved_p) for motifs in of_members), share_mg)
