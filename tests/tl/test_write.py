@@ -187,3 +187,21 @@ def test_no_attribution_of_another_model_stays(trained, toy):
     np.testing.assert_allclose(toy["rna"].varm["get_motif_T1"][[1]], expected, rtol=1e-5)
     scget.tl.predict(toy, trained)
     assert set(toy["rna"].varm) == {"mine"} and "get_motif" not in toy["rna"].obsm and "links" not in toy.uns["get"]
+
+
+def test_checks_of_attributions_are_written_and_taken_away(trained, toy, tmp_path):
+    asked = {"genes": ["G7", "G2"], "rows": ["T5"]}
+    scget.tl.attribute(toy, trained, **asked, method="integrated", steps=2, n_shuffles=3, against="T1")
+    found = trained.attribute(**asked, method="integrated", steps=2, n_shuffles=3, against="T1")
+    toy.write_h5mu(tmp_path / "x.h5mu")
+    back = mudata.read_h5mu(tmp_path / "x.h5mu")
+    record, varm = back.uns["get"], back["rna"].varm
+    np.testing.assert_allclose(record["gap"]["gap"], found.gap["gap"], atol=1e-6)
+    np.testing.assert_allclose(record["motif_null"]["z"], found.null.motifs["z"], rtol=1e-2, atol=1e-3)
+    at = back["rna"].var_names.get_indexer(["G7", "G2"])
+    np.testing.assert_allclose(varm["get_motif-z_T5"][at], found.null.z["T5"], rtol=1e-2, atol=1e-3)
+    np.testing.assert_allclose(varm["get_motif-fdr_T5"][at], found.null.fdr["T5"], rtol=1e-2, atol=1e-3)
+    assert record["attribution"]["against"] == "T1" and record["attribution"]["steps"] == 2
+    scget.tl.attribute(toy, trained, **asked)
+    assert not {"gap", "motif_null"} & set(toy.uns["get"]) and "get_motif-z_T5" not in toy["rna"].varm
+    assert toy.uns["get"]["attribution"]["against"] == "mean training row"

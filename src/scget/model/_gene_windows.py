@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -108,14 +109,16 @@ class GeneWindows:
     def slopes(self, part: Part, tokens_brf: Tensor) -> Tensor:
         """Gradient of :meth:`read` with respect to the features of each window, at ``tokens_brf``."""
         leaf_brf = tokens_brf.detach().requires_grad_()
-        return torch.autograd.grad(self.read(part, leaf_brf).sum(), leaf_brf)[0]
+        with _still(self.net):
+            return torch.autograd.grad(self.read(part, leaf_brf).sum(), leaf_brf)[0]
 
     def embedded_slopes(self, part: Part, tokens_brf: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`slopes`, and the gradient with respect to the embedding of each region, (b, r, d)."""
         leaf_brf, embedded = tokens_brf.detach().requires_grad_(), []
         hook = self.net.region_embed["embed"].register_forward_hook(lambda _, __, out: embedded.append(out))
         try:
-            value = self.read(part, leaf_brf).sum()
+            with _still(self.net):
+                value = self.read(part, leaf_brf).sum()
         finally:
             hook.remove()
         by_feature, by_embedding = torch.autograd.grad(value, [leaf_brf, embedded[0]])
@@ -161,6 +164,19 @@ class GeneWindows:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.source.center_p.device)
+
+
+@contextmanager
+def _still(net: ExpressionNet) -> Iterator[None]:
+    """No gradients of weights inside: with them attention takes a slower path, for the sake of its distance slopes."""
+    learnt = [weight for weight in net.parameters() if weight.requires_grad]
+    for weight in learnt:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in learnt:
+            weight.requires_grad_(True)
 
 
 def genes_to_explain(table: RegionTable, genes: Sequence[str] | None) -> np.ndarray:

@@ -105,18 +105,18 @@ def attribute(
         summary_km[rna.obs_names.get_loc(row)] = motifs.abs().mean(axis=0)
     rna.obsm[slots.motif_summary] = summary_km
     rna.uns[slots.record] = {**rna.uns.get(slots.record, {}), "motif_names": model.motifs.astype(str)}
-    _write_null(rna, record, slots, found)
-    record.pop("gap", None)
-    if found.gap is not None:
-        record["gap"] = plain(found.gap, ("row", "gene", "of"))
+    _write_checks(rna, record, slots, found)
     record["links"] = plain(found.links, ("row", "gene", "region"))
     record["attribution"] = {**how, "against": "mean training row" if against is None else against}
     return mdata if copy else None
 
 
-def _write_null(rna: AnnData, record: dict[str, Any], slots: _keys.Slots, found: Attribution) -> None:
-    """That of these rows; what an earlier attribution left is taken away."""
+def _write_checks(rna: AnnData, record: dict[str, Any], slots: _keys.Slots, found: Attribution) -> None:
+    """Null and gap of these rows; what an earlier attribution left is taken away."""
     record.pop("motif_null", None)
+    record.pop("gap", None)
+    if found.gap is not None:
+        record["gap"] = plain(found.gap, ("row", "gene", "of"))
     for row in found.motifs:
         for name, table in (("z", slots.motif_z(row)), ("fdr", slots.motif_fdr(row))):
             if found.null is not None:
