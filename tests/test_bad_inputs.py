@@ -446,7 +446,7 @@ CASES = [
     (52, "weights changed", same, flipped, CheckpointError, "sha256 of .* differs from model.json"),
     (53, "other motifs", same, lambda k, m: load(k, fewer_motifs(k.toy)), CheckpointError, "trained with 5 motifs, the data have 4: missing 'E'"),
     (54, "tensors missing", same, deeper, CheckpointError, r"width and layers \(16, 2\) and 5 motifs, the tensors are of \(16, 1\)"),
-    (55, "newer format", same, described(format=99), CheckpointError, "format 99, this scget reads 3: upgrade"),
+    (55, "newer format", same, described(format=99), CheckpointError, "format 99, this scget reads 4: upgrade"),
     (56, "same regions, other order", same, lambda k, m: (load(k, turned(k.toy)).predict(), k.trained.predict(k.toy)), None, ""),
     (56, "other regions", same, lambda k, m: load(k, moved(k.toy)).predict(), ScgetWarning, "only 0% of the regions are among those of training"),
     (57, "loss NaN", same, lambda k, m: train(k, k.toy, plan_kwargs={"lr": 1e30}), TrainingError, "the loss is nan in epoch"),

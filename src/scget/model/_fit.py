@@ -107,9 +107,7 @@ def fit(
         task = {"plan": getattr(make_plan, "keywords", {}), "holdout": holdout.asdict()}
         settings = _run.settings_of(model, table, plan, call=call, **task) if ckpt_dir is not None else None
         _run.run(model, plan, data, max_epochs, settings, ckpt_every=ckpt_every, ckpt_dir=ckpt_dir, **arguments)
-    _remember(model, table, scaling, holdout, arguments["callbacks"])
-    if supervised:
-        settle(model, table, row_k)
+    _remember(model, table, scaling, holdout, arguments["callbacks"], row_k if supervised else row_k[:0])
 
 
 def _fit_scaling(model: GET, table: RegionTable, row_k: np.ndarray, region_p: np.ndarray, supervised: bool) -> Scaling:
@@ -118,12 +116,15 @@ def _fit_scaling(model: GET, table: RegionTable, row_k: np.ndarray, region_p: np
     return replace(fit_scaling(table, row_k, region_p, units=model.scaling, rules=rules), rules=model.rules)
 
 
-def _remember(model: GET, table: RegionTable, scaling: Scaling, holdout: HoldOut, callbacks: list[Any]) -> None:
-    """What was learnt from, on the model."""
+def _remember(
+    model: GET, table: RegionTable, scaling: Scaling, holdout: HoldOut, callbacks: list[Any], expressed_k: np.ndarray
+) -> None:
+    """What was learnt from, on the model; ``expressed_k`` are the rows whose expression was learnt."""
     model.best_epoch = next((c.epoch for c in callbacks if isinstance(c, RestoreBest)), None)
     model.scaling, model.motifs, model.motif_scan = scaling, table.motifs, table.motif_scan
     model.region_width, model.annotation = table.region_width, table.annotation
     model.holdout = merge(model.holdout, holdout)
+    settle(model, table, expressed_k)
 
 
 def _taught(model: GET, table: RegionTable, supervised: bool, plan_kwargs: dict[str, Any]) -> np.ndarray | None:

@@ -76,8 +76,11 @@ def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batc
 
 
 def settle(model: GET, table: RegionTable, row_k: np.ndarray) -> None:
-    """Fit what needs a trained network: the share of gene activity, and what is missed in the training rows ``row_k``."""
-    if not model.rules.activity and not model.rules.similar:
+    """Fit what needs a trained network: the share of gene activity, and what is missed in the training rows ``row_k``.
+
+    No rows: it has not learnt expression.
+    """
+    if not len(row_k) or not (model.rules.activity or model.rules.similar):
         return
     scaling, rows = model.scaling, [str(row) for row in table.rows[row_k]]
     out_kqo, active_kq = _read(model, table, rows, SETTLE_BATCH)
