@@ -21,8 +21,10 @@ SMALL = {"width": 8, "n_layers": 1, "n_heads": 2}
 
 @pytest.fixture(scope="module")
 def kinds(trained):
-    """Models of other rules, on the data of ``trained``: published, expression itself, open or not."""
-    mdata, models = trained.adata, {"usual": trained}
+    """Models of other rules, on data like those of ``trained``: published, expression itself, open or not."""
+    mdata = MuData({name: trained.adata[name].copy() for name in ("atac", "rna")})
+    models = {"usual": trained}
+    GET.setup_mudata(mdata)
     for name, settings in {
         "compat": {"preset": "compat", "window": 16},
         "zero": {"baseline": "zero", "window": 16},
@@ -290,7 +292,7 @@ def test_screen_is_one_deletion_after_the_other(trained):
 
 
 def test_an_ensemble_is_the_mean_of_the_members_asked(trained, kinds):
-    other = GET(trained.adata, **SMALL, window=16, seed=1)
+    other = GET(kinds["zero"].adata, **SMALL, window=16, seed=1)
     other.train(2, holdout_obs=["T5"], holdout_chroms=["chr2"], plan_kwargs={"lr": 1e-2}, **QUIET)
     both, mdata = Ensemble([trained, other], {"chr10": 0, "chr2": 1}), trained.adata
     found = perturb(mdata, both, {"x": Change("knockout", motifs="A")})
