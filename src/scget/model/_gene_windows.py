@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -87,7 +89,7 @@ class GeneWindows:
             np.unique(np.searchsorted(first_g, np.arange(0, len(gene_j), batch_size)).clip(max=len(first_g) - 1))
         ]
         bounds = [*zip(cut, [*cut[1:], len(gene_j)], strict=True)]
-        weight_jo = torch.from_numpy(self._output_weights()).to(self.source.center_p.device)
+        weight_jo = torch.from_numpy(self.output_weights()).to(self.source.center_p.device)
         for low, high in progress(bounds, what):
             jobs = self.jobs.iloc[low:high]
             index_br = self.windows.regions(jobs["window"].to_numpy())
@@ -142,10 +144,15 @@ class GeneWindows:
         if not self.scaling.rules.activity:
             return np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0)
         slope_j = np.prod(self.scaling.activity) * self._gene_weights(jobs)
-        weights = activity_weights(self.table)[jobs["slot"].to_numpy()].tocoo()
+        weights = self._activity_qp[jobs["slot"].to_numpy()].tocoo()
         return weights.row, weights.col, slope_j[weights.row] * weights.data
 
-    def _output_weights(self) -> np.ndarray:
+    @cached_property
+    def _activity_qp(self) -> sp.csr_matrix:
+        """Weights of regions around promoters: of the whole genome, so laid once and not for each batch."""
+        return activity_weights(self.table)
+
+    def output_weights(self) -> np.ndarray:
         """How much each output of the network counts in the gene's prediction, (job, o): its own strand only."""
         weight_jo = np.zeros((len(self.jobs), self.net.config.n_outputs), dtype=np.float32)
         at, strand = np.arange(len(self.jobs)), self.jobs["strand"].to_numpy()

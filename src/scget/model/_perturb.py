@@ -12,7 +12,7 @@ from anndata import AnnData
 from scget import _keys
 from scget.data import RegionTable
 
-from ._averaging import known
+from ._averaging import share_of_members
 from ._changes import Change, read_changes
 from ._edits import Edit, find_edits
 from ._gene_windows import GeneWindows, genes_to_explain
@@ -56,10 +56,8 @@ def members_asked(
     model: GET | Ensemble, table: RegionTable, genes: Sequence[str] | None, rows: Sequence[str] | None, batch_size: int
 ) -> Iterator[tuple[GeneWindows, np.ndarray]]:
     """The windows of one network after the other, and its weight in the prediction of each gene asked, (g,)."""
-    members = getattr(model, "members", [model])
-    share_mg = known(members, table).or_all().gene_mg.astype(np.float64)
-    share_mg /= share_mg.sum(axis=0)
-    for member, share_g in zip(members, share_mg, strict=True):
+    members, share_mg = share_of_members(model, table)
+    for member, share_g in zip(members, share_mg.to_numpy(), strict=True):
         where = GeneWindows.of(member, table, genes, rows, batch_size)
         yield where, share_g[where.gene_g]
 

@@ -28,7 +28,7 @@ class Effects(NamedTuple):
 
 def rows_of(where: GeneWindows, batch_size: int) -> Iterator[RowWhatIf]:
     """The rows asked, one after the other."""
-    editor, weight_jo, constant_kg = Editor(where), where._output_weights(), _constants(where)
+    editor, weight_jo, constant_kg = Editor(where), where.output_weights(), _constants(where)
     row_j = pd.Index(where.row_k).get_indexer(where.jobs["row"])  # in the order asked
     bounds = np.searchsorted(row_j, np.arange(len(where.row_k) + 1))
     for k, constant_g in enumerate(constant_kg):
