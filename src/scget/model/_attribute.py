@@ -129,14 +129,15 @@ def attribute_genes(
         added_j = np.zeros(len(part.jobs))
         if change_kp is not None:
             found += [lines for lines in [activity_lines(where, part.jobs, change_kp)] if len(lines)]
-            added_j = _per_line(where, part.jobs, change_kp)
+            if how.method == "integrated":  # the gap is asked for
+                added_j = _per_line(where, part.jobs, change_kp)
         lines = sum_promoters(pd.concat(found), where)
         lines["score"] = shares(lines["signed"].abs(), lines)
         links.append(strongest(lines, where, top)[LINKS])
         gaps += [_gaps(part, "motifs", motif_gap), _gaps(part, "regions", region_gap, added_j)]
     motifs = _motif_tables(where, np.concatenate(motifs_jm))
-    if how.against is not None:
-        other = GeneWindows.of(model, table, genes, [str(table.rows[how.against])], batch_size)
+    other = _windows_against(model, table, genes, how, batch_size)
+    if other is not None:
         motifs, other_gaps = _less(motifs, *_motif_pass(other, how, batch_size))
         gaps += _for_rows(other_gaps, where.row_k)
     return Attribution(motifs, pd.concat(links, ignore_index=True), _sum_gaps(where, gaps, how))
@@ -151,15 +152,22 @@ def motifs_by(
     batch_size: int,
 ) -> Callable[[np.ndarray], dict[str, pd.DataFrame]]:
     """``motifs`` of :class:`Attribution` as a function of ``moved_p``: region p has the motif scores of ``moved_p[p]``."""
-    where, other = GeneWindows.of(model, table, genes, rows, batch_size), None
-    if how.against is not None:
-        other = GeneWindows.of(model, table, genes, [str(table.rows[how.against])], batch_size)
+    where = GeneWindows.of(model, table, genes, rows, batch_size)
+    other = _windows_against(model, table, genes, how, batch_size)
 
     def moved(moved_p: np.ndarray) -> dict[str, pd.DataFrame]:
         motifs, _ = _motif_pass(where, how, batch_size, moved_p)
         return motifs if other is None else _less(motifs, *_motif_pass(other, how, batch_size, moved_p))[0]
 
     return moved
+
+
+def _windows_against(
+    model: GET, table: RegionTable, genes: Sequence[str] | None, how: How, batch_size: int
+) -> GeneWindows | None:
+    """Windows of the row compared with; None for the mean row."""
+    row = how.against
+    return None if row is None else GeneWindows.of(model, table, genes, [str(table.rows[row])], batch_size)
 
 
 def _motif_pass(
