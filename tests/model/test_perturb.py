@@ -13,6 +13,9 @@ from mudata import MuData
 from scipy.sparse import csr_matrix
 
 from scget.model import GET, Ensemble
+from scget.model._edits import Edit, Step
+from scget.model._gene_windows import GeneWindows
+from scget.model._what_if import rows_of
 from scget.tl import Change, perturb, screen
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -88,6 +91,34 @@ def test_motifs_as_if_scores_were_changed(kinds, kind):
         found = perturb(mdata, model, {"x": Change(name, here, motifs="B/1", value=value)})
         if unit:
             assert_as_predicted(found, model, mdata, changed(mdata, motifs=scale(factor, 1, slice(10, 30))))
+
+
+@pytest.mark.parametrize("kind", ["usual", "compat", "binary"])
+def test_another_sequence_is_other_scores(kinds, kind, rng):
+    """Scores of some regions replaced, within what each row's unit allows; others beside them are as they were."""
+    model, mdata = kinds[kind], kinds[kind].adata
+    at = np.sort(rng.choice(120, 12, replace=False))
+    scores = mdata["atac"].varm["motif_scores"].toarray()
+    new_nm = np.where(scores[at] > 0, 0, scores[at[::-1]] / 2)
+
+    def rewrite(score_pm):
+        score_pm[at] = new_nm
+
+    where = GeneWindows.of(model, model.table(mdata), None, None, 8)
+    forms = [(at, csr_matrix(new_nm)), (at[::-1], new_nm[::-1])]
+    edits = [Edit((Step("rewrite", region_n, np.arange(5), score_nm=new),)) for region_n, new in forms]
+    change_ekg = np.zeros((2, len(where.row_k), len(where.gene_g)))
+    for k, what_if in enumerate(rows_of(where, 8)):
+        for found in what_if.effects(edits):
+            np.add.at(change_ekg[:, k], (found.edit_i, found.gene_i), found.value_i)
+        change_ekg[:, k] = np.maximum(what_if.raw_g + change_ekg[:, k], 0) - np.maximum(what_if.raw_g, 0)
+    before, after = (
+        model.predict(data)[where.table.genes[where.gene_g]] for data in (mdata, changed(mdata, motifs=rewrite))
+    )
+    if kind != "compat":  # there the unit of each row is its greatest score, and may be another
+        np.testing.assert_allclose(change_ekg[0], (after - before).to_numpy(), atol=5e-5)
+        assert np.nanmax(np.abs(change_ekg)) > 1e-3
+    np.testing.assert_allclose(change_ekg[0], change_ekg[1], atol=1e-6)
 
 
 def test_the_bound_at_0_is_that_of_predictions(trained):

@@ -12,14 +12,13 @@ from tqdm.auto import tqdm
 from scget._errors import InputError
 from scget.pp._motif_sets import clusters_of, motif_set
 from scget.pp._motifs import scan_regions
+from scget.pp._sequence_scores import encode
 
 if TYPE_CHECKING:
     from scget.pp._motif_sets import Motifs
 
 ALPHAS = (1e-2, 1e-1, 1.0, 10.0)  # penalties tried, relative to the number of sequences
 INNER = 3  # folds of the training sequences by which the penalty is chosen
-_CODE = np.full(256, 4, dtype=np.uint8)  # anything else than a base
-_CODE[list(b"ACGTacgt")] = [0, 1, 2, 3] * 2
 
 
 def inserts(sequences: Sequence[str], adaptor: int) -> np.ndarray:
@@ -70,7 +69,7 @@ def kmer_counts(sequences: np.ndarray, k: int) -> np.ndarray:
     out = np.zeros((len(sequences), len(column)))
     place = 4 ** np.arange(k)[::-1]
     for counts, sequence in zip(out, sequences, strict=True):
-        bases = _CODE[np.frombuffer(sequence.encode(), dtype=np.uint8)]
+        bases = encode([sequence])[0]
         if len(bases) >= k:
             windows = np.lib.stride_tricks.sliding_window_view(bases, k)
             windows = windows[(windows < 4).all(axis=1)].astype(np.int64)
@@ -81,9 +80,7 @@ def kmer_counts(sequences: np.ndarray, k: int) -> np.ndarray:
 def motif_sums(sequences: np.ndarray, motifs: Motifs) -> np.ndarray:
     """Score of each motif cluster, as :func:`scget.pp.motif_scores` has it, ``(sequences, clusters)`` float64."""
     found = motif_set(motifs)
-    codes = _CODE[np.frombuffer("".join(sequences).encode(), dtype=np.uint8)]
-    offsets = np.concatenate([[0], np.cumsum([len(s) for s in sequences])]).astype(np.int64)
-    scores, _ = scan_regions(codes, offsets, found, clusters_of(found, None))
+    scores, _ = scan_regions(*encode(sequences), found, clusters_of(found, None))
     return scores.toarray().astype(np.float64)
 
 

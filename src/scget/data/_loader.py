@@ -80,8 +80,7 @@ class TokenSource(nn.Module):
         """Look up a batch of windows; position -1 is the blank row at the end of every array."""
         pad_br = index_br < 0
         motif_brm, channels_brc = self.motif_pm[index_br], self.channels_kpc[row_b[:, None], index_br]
-        if self.has_units:
-            motif_brm = (motif_brm / self.unit_km[row_b][:, None]).clamp(max=1)
+        motif_brm = self.in_units(motif_brm, row_b)
         if self.per_window:
             greatest_b11 = channels_brc[..., :1].amax(dim=1, keepdim=True)
             channels_brc = torch.cat([channels_brc[..., :1] / greatest_b11.clamp(min=1e-12), channels_brc[..., 1:]], -1)
@@ -92,6 +91,10 @@ class TokenSource(nn.Module):
             slot_brs=self.slot_ps[index_br],
             row_b=row_b,
         )
+
+    def in_units(self, motif_brm: Tensor, row_b: Tensor) -> Tensor:
+        """Motif features in the unit of each row, at most 1, where rows have units; else as they are."""
+        return (motif_brm / self.unit_km[row_b][:, None]).clamp(max=1) if self.has_units else motif_brm
 
     def fold_kp(self) -> np.ndarray:
         """How much more open each region is than on average in the training rows."""

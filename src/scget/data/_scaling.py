@@ -49,8 +49,12 @@ class Scaling:
 
     def motifs(self, table: RegionTable) -> np.ndarray:
         """Motif features, (p, m) float32: 1 is a typical hit; as they are where each row has a unit of its own."""
+        return self.scaled_motifs(table.motif_pm)
+
+    def scaled_motifs(self, score_nm: np.ndarray | sp.spmatrix) -> np.ndarray:
+        """Scores of any sequences in the unit of :meth:`motifs`, (n, m) float32."""
         unit_m = np.ones(len(self.motif_m)) if self.rules.motif_unit == "row" else self.motif_m.astype(np.float64)
-        scaled = table.motif_pm @ sp.diags(1 / unit_m)
+        scaled = score_nm @ sp.diags(1 / unit_m)
         return np.asarray(scaled.toarray() if sp.issparse(scaled) else scaled, dtype=np.float32)
 
     def motif_units(self, table: RegionTable) -> np.ndarray | None:

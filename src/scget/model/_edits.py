@@ -25,12 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """A change by positions: ``region_n`` (None: all), ``motif_n``, and the value of :class:`Change`."""
+    """A change by positions: ``region_n`` (None: all), ``motif_n``, and the value of :class:`Change`.
+
+    Of kind ``"rewrite"``: the sequence of regions is another, with motif scores ``score_nm`` (bits).
+    """
 
     kind: str
     region_n: np.ndarray | None
     motif_n: np.ndarray
-    value: float | None
+    value: float | None = None
+    score_nm: Any = None
 
     def accessibility(self, now: Any) -> Any:
         """What becomes of accessibilities ``now`` of the step's regions, an array or a tensor."""
@@ -88,14 +92,15 @@ class Editor:
 
     def __init__(self, where: GeneWindows) -> None:
         table, scaling, device = where.table, where.scaling, where.source.center_p.device
+        self.source, self.scaling = where.source, scaling
         self.n_motifs, self.has_fold = where.net.config.n_motifs, scaling.rules.fold
         self.capped = where.source.has_units
         self.known_p = pd.Index(scaling.region_p).get_indexer(table.regions.names) >= 0
         self._known_p = torch.from_numpy(self.known_p).to(device)
         self._promoter_p = torch.from_numpy(table.is_promoter_p).to(device)
 
-    def apply(self, edit: Edit, tokens_brf: Tensor, hidden_br: Tensor, index_br: np.ndarray) -> None:
-        """Change features, and which regions are hidden, in place; ``index_br`` is -1 where there is no region."""
+    def apply(self, edit: Edit, tokens_brf: Tensor, hidden_br: Tensor, index_br: np.ndarray, row: int) -> None:
+        """Change features of a row, and which regions are hidden, in place; ``index_br`` is -1 where there is no region."""
         for step in edit.steps:
             shown_br = index_br >= 0
             at_br = shown_br if step.region_n is None else np.isin(index_br, step.region_n) & shown_br
@@ -104,6 +109,9 @@ class Editor:
                 continue
             if step.kind in OF_MOTIFS:
                 self._scale(step, tokens_brf, b, r)
+                continue
+            if step.kind == "rewrite":
+                self._rewrite(step, tokens_brf, b, r, index_br[at_br], row)
                 continue
             region_i = torch.from_numpy(index_br[at_br]).to(tokens_brf.device)
             self._set(step, tokens_brf, b, r, region_i)
@@ -114,6 +122,13 @@ class Editor:
         motif_n = torch.from_numpy(step.motif_n).to(tokens_brf.device)
         scaled = tokens_brf[b[:, None], r[:, None], motif_n] * float(step.value or 0)
         tokens_brf[b[:, None], r[:, None], motif_n] = scaled.clamp(max=1) if self.capped else scaled
+
+    def _rewrite(self, step: Step, tokens_brf: Tensor, b: Tensor, r: Tensor, region_i: np.ndarray, row: int) -> None:
+        """Motif features of another sequence."""
+        at_i = pd.Index(step.region_n).get_indexer(region_i)
+        motif_im = torch.from_numpy(self.scaling.scaled_motifs(step.score_nm[at_i])).to(tokens_brf.device)
+        row_b = torch.tensor([row], device=tokens_brf.device)
+        tokens_brf[b, r, : self.n_motifs] = self.source.in_units(motif_im[None], row_b)[0]
 
     def _set(self, step: Step, tokens_brf: Tensor, b: Tensor, r: Tensor, region_i: Tensor) -> None:
         """Accessibility and its fold change together; a region unknown in training has no fold."""

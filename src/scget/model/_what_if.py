@@ -128,7 +128,7 @@ class RowWhatIf:
         cuts = np.flatnonzero(np.diff(edit_b, prepend=-1, append=-1))
         for low, high in zip(cuts[:-1], cuts[1:], strict=True):  # an edit's windows stand together
             part = slice(low, high)
-            self.editor.apply(edits[edit_b[low]], tokens_brf[part], hidden_br[part], index_br[part])
+            self.editor.apply(edits[edit_b[low]], tokens_brf[part], hidden_br[part], index_br[part], self.row)
         other_b = (tokens_brf != batch.tokens_brf).flatten(1).any(1) | (hidden_br != before_br).any(1)
         kept = np.flatnonzero(other_b.cpu().numpy() | (n_new > 0))
         if not len(kept):

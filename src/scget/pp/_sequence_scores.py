@@ -1,0 +1,114 @@
+"""Scores of motif clusters in any sequence, as the regions of a MuData have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix, vstack
+
+from scget._errors import InputError, first, needs_extra
+from scget._keys import MOTIF_NAMES, MOTIF_SCAN
+from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of
+from scget.pp._motifs import SCANNER_VERSION
+
+_CODE = np.full(256, 4, dtype=np.uint8)  # anything else than a base
+_CODE[list(b"ACGTacgt")] = [0, 1, 2, 3] * 2
+
+
+class SequenceScorer:
+    """Scores sequences by the motifs and settings that gave a MuData its ``motif_scores``.
+
+    Parameters
+    ----------
+    motifs, clusters
+        As given to :func:`scget.pp.motif_scores`.
+    scan
+        ``atac.uns["motif_scan"]``, or the same of a model.
+    names
+        ``atac.uns["motif_names"]``: the clusters, in the order of the columns.
+
+    Raises
+    ------
+    InputError
+        If motifs and clusters are not those that the record names, or there is no record.
+    """
+
+    def __init__(
+        self,
+        motifs: Motifs | None,
+        clusters: Clusters | None,
+        scan: Mapping[str, Any],
+        names: Sequence[str] | np.ndarray,
+    ) -> None:
+        set_ = motif_set(motifs)
+        members = clusters_of(set_, clusters)
+        self.names = np.asarray(names, dtype=object)
+        _check_scan(scan, sha256_of(set_, members), self.names, sorted(set(members.values())))
+        with needs_extra("motif"):
+            from scget.pp._scan import log_odds, make_scanner, threshold  # numba is slow to import
+
+        background = np.asarray(scan["background"], dtype=np.float64)
+        tables = [
+            log_odds(np.asarray(p, dtype=np.float64), background, float(scan["pseudocount"])) for p in set_.values()
+        ]
+        limits = np.array([threshold(t, background, float(scan["pvalue"])) for t in tables])
+        self._scanner = make_scanner(tables, limits)
+        self._column = np.unique([members[m] for m in set_], return_inverse=True)[1]
+
+    def scores(self, sequences: Sequence[str]) -> csr_matrix:
+        """Scores, sequences x clusters, float32 in bits; an unknown base (N) is part of no hit.
+
+        Raises
+        ------
+        InputError
+            If a sequence is empty or holds other letters than A, C, G, T and N.
+        """
+        from scget.pp._scan import scan
+
+        codes, offsets = encode(sequences)
+        blocks = [csr_matrix((0, len(self.names)), dtype=np.float32)]
+        blocks += scan(self._scanner, self._column, len(self.names), codes, offsets)
+        return vstack(blocks, format="csr")
+
+
+def encode(sequences: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences end to end as codes (0..3 = A, C, G, T, 4 = N), and where each begins, with the end of the last."""
+    if isinstance(sequences, str):  # would be read letter by letter
+        raise InputError("sequences are one text; give a list of them")
+    texts = [str(s) for s in sequences]
+    odd = [i for i, s in enumerate(texts) if not s or s.upper().strip("ACGTN")]
+    if odd:
+        what = repr(texts[odd[0]][:40])
+        raise InputError(
+            f"{len(odd):,} of {len(texts):,} sequences are empty or hold other letters than A, C, G, T and N, first "
+            f"number {odd[0]}: {what}"
+        )
+    codes = _CODE[np.frombuffer("".join(texts).encode(), dtype=np.uint8)]
+    return codes, np.concatenate([[0], np.cumsum([len(s) for s in texts])]).astype(np.int64)
+
+
+def _check_scan(scan: Mapping[str, Any], sha256: str, names: np.ndarray, clusters: Sequence[str]) -> None:
+    """Refuse motifs other than those that the regions were scored with."""
+    if scan.get("scanner") != "scget" or "motifs_sha256" not in scan:
+        raise InputError(
+            f"the motif scores of the regions were not made by scget.pp.motif_scores (uns[{MOTIF_SCAN!r}] has "
+            f"{first(scan) if scan else 'nothing'}), so no other sequence can be scored alike; score the regions with it"
+        )
+    if int(scan.get("scanner_version", 0)) != SCANNER_VERSION:
+        raise InputError(
+            f"the regions were scored by version {scan.get('scanner_version')} of the scanner, this is {SCANNER_VERSION}: "
+            "score them anew with scget.pp.motif_scores"
+        )
+    if list(names) != list(clusters):
+        other = sorted(set(names) ^ set(clusters)) or list(names)
+        raise InputError(
+            f"motifs and clusters given make {len(clusters):,} clusters, the regions have {len(names):,} "
+            f"(uns[{MOTIF_NAMES!r}]); {len(other):,} differ, first {first(other)}. Give those of scget.pp.motif_scores"
+        )
+    if scan["motifs_sha256"] != sha256:
+        raise InputError(
+            "motifs given have the names of those that the regions were scored with, but other matrices or members of "
+            "clusters; give those of scget.pp.motif_scores"
+        )
