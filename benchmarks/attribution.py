@@ -1,8 +1,8 @@
 """What attributing genes costs beside predicting them, in one run: python benchmarks/attribution.py
 
-Two costs of predicting are set beside it: a forward pass per gene, each in its window, which is how a single gene is
-predicted; and `GET.predict`, where all genes of a row that stand in one window share its pass. The network is not trained:
-time does not depend on it.
+Three costs of predicting are set beside it: a forward pass of a window per gene, which is how a single gene is predicted; the
+same with the last block computed for the gene's region alone, as attribution does it; and `GET.predict`, where all genes of
+a row that stand in one window share its pass. The network is not trained: time does not depend on it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def main() -> None:
     asked = {"genes": genes, "rows": ["type01"]}
     ways = {
         "predict, a pass per gene": lambda: predict_each(model, **asked),
+        "predict, its region alone": lambda: read_each(model, **asked),
         "predict the whole row": lambda: model.predict(rows=["type01"]),
         "attribute, gradient": lambda: model.attribute(**asked),
         "links, gradient": lambda: model.links(**asked, score="gradient"),
@@ -69,9 +70,17 @@ def made(folder: str, args: argparse.Namespace) -> scget.model.GET:
 
 
 @torch.inference_mode()
-def predict_each(model: scget.model.GET, genes: list[str], rows: list[str]) -> float:
+def predict_each(model: scget.model.GET, genes: list[str], rows: list[str]) -> None:
     where = GeneWindows.of(model, model.table(), genes, rows, 32)
-    return sum(where.read(part, part.batch.tokens_brf).sum().item() for part in where.parts(32, "predict"))
+    for part in where.parts(32, "predict"):
+        model.module(part.batch.tokens_brf, part.batch.center_br, part.batch.pad_br)
+
+
+@torch.inference_mode()
+def read_each(model: scget.model.GET, genes: list[str], rows: list[str]) -> None:
+    where = GeneWindows.of(model, model.table(), genes, rows, 32)
+    for part in where.parts(32, "predict"):
+        where.read(part, part.batch.tokens_brf)
 
 
 if __name__ == "__main__":

@@ -132,10 +132,11 @@ def make_linear(config):
             self.slope_d = torch.nn.Parameter(torch.tensor([0.3, -0.2, 0.5, 0.1]))
             self.cls_token = torch.nn.Parameter(torch.zeros(1))
 
-        def forward(self, tokens_brf, center_br=None, pad_br=None):
+        def forward(self, tokens_brf, center_br=None, pad_br=None, at_b=None):
             value_br = self.region_embed["embed"](tokens_brf) @ self.slope_d
             value_b = (value_br if pad_br is None else value_br.masked_fill(pad_br, 0)).sum(1)
-            return value_b[:, None, None].expand(*tokens_brf.shape[:2], config.n_outputs)
+            n_read = tokens_brf.shape[1] if at_b is None else 1
+            return value_b[:, None, None].expand(-1, n_read, config.n_outputs)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -8,7 +8,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from scget.module import ExpressionNet, GETConfig
-from scget.module._get import _closeness
+from scget.module._distance import closeness
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 HEADS, WIDTH, N_REGIONS = 4, 32, 40
@@ -61,12 +61,12 @@ def test_every_backend_against_float64_numpy(distance_bias, padded):
     attention = make_attention(distance_bias)
     h_btd, center_br, pad_br = make_input(padded)
     hidden = None if pad_br is None else torch.nn.functional.pad(pad_br, (1, 0))[:, None, None, :]
-    closeness = _closeness(center_br) if distance_bias else None
-    found = {"torch's choice": attention(h_btd, closeness, hidden)}
+    near = closeness(center_br) if distance_bias else None
+    found = {"torch's choice": attention(h_btd, near, hidden)}
     for name, backend in SDPBackend.__members__.items():
         try:
             with sdpa_kernel([backend]):
-                found[name] = attention(h_btd, closeness, hidden)
+                found[name] = attention(h_btd, near, hidden)
         except RuntimeError as error:
             assert "No " in str(error) and name != "MATH"  # no such kernel here
     assert "MATH" in found and len(found) > 2  # beside the plain one at least one that is fused
@@ -83,6 +83,6 @@ def test_torch_does_not_take_the_slow_one_for_masks():
     fused = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION]
     hidden = torch.nn.functional.pad(pad_br, (1, 0))[:, None, None, :]
     with sdpa_kernel(fused):  # refuses what none of these can do
-        found = attention(h_btd, _closeness(center_br), hidden)
+        found = attention(h_btd, closeness(center_br), hidden)
     assert torch.isfinite(found).all()
     np.testing.assert_allclose(found.cpu().numpy(), by_numpy(attention, h_btd, center_br, pad_br), atol=1e-5)

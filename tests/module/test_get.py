@@ -95,9 +95,9 @@ def test_attention_against_float64_numpy():
         torch.nn.init.normal_(bias)
     h = torch.randn(1, 6, 16, dtype=torch.float64)
     center = torch.tensor([[1000, 2500, 9000, 40_000, 41_000]])
-    from scget.module._get import _closeness
+    from scget.module._distance import closeness
 
-    ours = attn(h, _closeness(center).double(), None)[0].detach().numpy()
+    ours = attn(h, closeness(center).double(), None)[0].detach().numpy()
 
     x, w = h[0].numpy(), attn.qkv.weight.detach().numpy()
     q, k, v = x @ w[:16].T + attn.q_bias.detach().numpy(), x @ w[16:32].T, x @ w[32:].T + attn.v_bias.detach().numpy()
@@ -226,3 +226,26 @@ def test_sums_are_no_part_of_the_published_network_or_of_accessibility():
         net.region_embed["sums"].embed.weight.add_(1.0)
     assert torch.equal(net.accessibility(tokens, center), before)
     assert not torch.equal(net(tokens, center), net(tokens))
+
+
+@pytest.mark.parametrize("distance", [False, True], ids=["published", "distance"])
+@pytest.mark.parametrize("padded", [False, True], ids=["whole", "padded"])
+def test_one_region_asked_is_one_of_all(distance, padded):
+    """Values, and gradients of the features, of the same windows read whole."""
+    torch.manual_seed(0)
+    config = GETConfig(
+        n_motifs=6, width=16, n_layers=2, n_heads=4, deviation=distance, distance_bias=distance, distance_sums=distance
+    )
+    net = ExpressionNet(config).double().eval()
+    torch.nn.init.normal_(net.cls_token)
+    tokens_brf = torch.rand(3, 9, 7, dtype=torch.float64, requires_grad=True)
+    center_br, at_b = torch.sort(torch.randint(0, 90_000, (3, 9)))[0], torch.tensor([0, 8, 4])
+    pad_br = torch.zeros(3, 9, dtype=torch.bool) if padded else None
+    if padded:
+        pad_br[0, 5:] = True
+    whole = net.regions(tokens_brf, center_br, pad_br)[torch.arange(3), at_b]
+    one = net.regions(tokens_brf, center_br, pad_br, at_b)
+    assert net(tokens_brf, center_br, pad_br, at_b).shape == (3, 1, config.n_outputs)
+    torch.testing.assert_close(one[:, 0], whole, rtol=1e-12, atol=1e-12)
+    slopes = [torch.autograd.grad(out.sum(), tokens_brf, retain_graph=True)[0] for out in (one, whole)]
+    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-12)

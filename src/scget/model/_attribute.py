@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from scget._errors import InputError
 from scget.data import RegionTable
 
 from ._gene_windows import GeneWindows, Part
-from ._region_lines import activity_lines, shares, strongest, sum_promoters, window_lines
+from ._region_lines import joined, shares, strongest, sum_promoters, window_lines, with_activity
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -120,27 +120,40 @@ def attribute_genes(
     where = GeneWindows.of(model, table, genes, rows, batch_size)
     fold_kp = where.source.fold_kp() if model.rules.activity else None
     change_kp = fold_kp if fold_kp is None or how.against is None else fold_kp - fold_kp[how.against]
-    motifs_jm, links, gaps = [], [], []
-    for part in where.parts(batch_size, "attribute"):
-        by_motif, motif_gap = motif_effects(where, part, part.batch.tokens_brf, how)
-        by_region, region_gap = region_effects(where, part, how, has_mean=model.config.deviation and model.rules.fold)
-        motifs_jm.append(by_motif.cpu().numpy())
-        found = [window_lines(part, signed=by_region.cpu().numpy())]
-        added_j = np.zeros(len(part.jobs))
-        if change_kp is not None:
-            found += [lines for lines in [activity_lines(where, part.jobs, change_kp)] if len(lines)]
-            if how.method == "integrated":  # the gap is asked for
-                added_j = _per_line(where, part.jobs, change_kp)
-        lines = sum_promoters(pd.concat(found), where)
+    has_mean = model.config.deviation and model.rules.fold
+    motifs_jm: list[np.ndarray] = []
+    gaps: list[pd.DataFrame] = []
+    links = []
+    for lines in joined(_lines_of_parts(where, how, batch_size, change_kp, has_mean, motifs_jm, gaps)):
+        lines = sum_promoters(lines, where)
         lines["score"] = shares(lines["signed"].abs(), lines)
         links.append(strongest(lines, where, top)[LINKS])
-        gaps += [_gaps(part, "motifs", motif_gap), _gaps(part, "regions", region_gap, added_j)]
     motifs = _motif_tables(where, np.concatenate(motifs_jm))
     other = _windows_against(model, table, genes, how, batch_size)
     if other is not None:
         motifs, other_gaps = _less(motifs, *_motif_pass(other, how, batch_size))
-        gaps += _for_rows(other_gaps, where.row_k)
+        gaps += [gap.assign(row=row) for gap in other_gaps for row in where.row_k]
     return Attribution(motifs, pd.concat(links, ignore_index=True), _sum_gaps(where, gaps, how))
+
+
+def _lines_of_parts(
+    where: GeneWindows,
+    how: How,
+    batch_size: int,
+    change_kp: np.ndarray | None,
+    has_mean: bool,
+    motifs_jm: list[np.ndarray],
+    gaps: list[pd.DataFrame],
+) -> Iterator[pd.DataFrame]:
+    """Effects of regions, batch by batch; those of motifs, and gaps, are added to the lists."""
+    for part in where.parts(batch_size, "attribute"):
+        by_motif, motif_gap = motif_effects(where, part, part.batch.tokens_brf, how)
+        by_region, region_gap = region_effects(where, part, how, has_mean=has_mean)
+        motifs_jm.append(by_motif.cpu().numpy())
+        if how.method == "integrated":
+            added_j = 0.0 if change_kp is None else _per_line(where, part.jobs, change_kp)
+            gaps += [_gaps(part, "motifs", motif_gap), _gaps(part, "regions", region_gap, added_j)]
+        yield with_activity(window_lines(part, signed=by_region.cpu().numpy()), where, part.jobs, change_kp)
 
 
 def motifs_by(
@@ -179,23 +192,18 @@ def _motif_pass(
         tokens_brf = part.batch.tokens_brf if moved_p is None else where.moved_motifs(part, moved_p)
         by_motif, gap = motif_effects(where, part, tokens_brf, how)
         motifs_jm.append(by_motif.cpu().numpy())
-        gaps.append(_gaps(part, "motifs", gap))
+        if how.method == "integrated":
+            gaps.append(_gaps(part, "motifs", gap))
     return _motif_tables(where, np.concatenate(motifs_jm)), gaps
 
 
 def _less(
     motifs: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame], gaps: list[pd.DataFrame]
-) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
+) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
     """Less those of the one row in ``other``, and its gaps with the sign they then have."""
     (of_other,) = other.values()
-    gap = pd.concat(gaps)
-    return {row: table - of_other for row, table in motifs.items()}, gap.assign(
-        difference=-gap["difference"], gap=-gap["gap"]
-    )
-
-
-def _for_rows(gap: pd.DataFrame, row_k: np.ndarray) -> list[pd.DataFrame]:
-    return [gap.assign(row=row) for row in row_k]
+    turned = [gap.assign(difference=-gap["difference"], gap=-gap["gap"]) for gap in gaps]
+    return {row: table - of_other for row, table in motifs.items()}, turned
 
 
 def motif_effects(where: GeneWindows, part: Part, tokens_brf: Tensor, how: How) -> tuple[Tensor, Tensor]:

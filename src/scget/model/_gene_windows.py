@@ -104,9 +104,8 @@ class GeneWindows:
         ``pad_br``: regions taken out, beside those that are padded. Differentiable.
         """
         hidden = part.batch.pad_br if pad_br is None else pad_br
-        out_bro = self.net(tokens_brf, part.batch.center_br, hidden)
-        out_bo = out_bro[torch.arange(len(part.token_b), device=out_bro.device), part.token_b]
-        return (out_bo * part.weight_bo).sum(dim=1)
+        out_b1o = self.net(tokens_brf, part.batch.center_br, hidden, part.token_b)
+        return (out_b1o[:, 0] * part.weight_bo).sum(dim=1)
 
     def slopes(self, part: Part, tokens_brf: Tensor) -> Tensor:
         """Gradient of :meth:`read` with respect to the features of each window, at ``tokens_brf``."""

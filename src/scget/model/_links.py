@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ from ._attribute import How, region_effects
 from ._averaging import highest, mean_lines, share_of_members
 from ._contact import Contact, check_contact, contacts
 from ._gene_windows import GeneWindows, Part, genes_to_explain
-from ._region_lines import activity_lines, shares, sum_promoters, window_lines
+from ._region_lines import joined, shares, sum_promoters, window_lines, with_activity
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -94,20 +94,21 @@ def _member_links(
     where = GeneWindows.of(model, table, genes, rows, batch_size)
     open_kp = where.source.channels_kpc[:, :-1, 0].cpu().numpy()
     change_kp = _activity_change(model, where, open_kp, closing=score == "deletion")
-    has_mean, parts = model.config.deviation and model.rules.fold, []
-    for part in where.parts(batch_size, f"links by {score}"):
-        if score == "deletion":
-            lines = window_lines(part, signed=_deletions(where, part, max_distance, batch_size))
-        elif score == "gradient":
-            effect_br, _ = region_effects(where, part, _BY_GRADIENT, has_mean=has_mean)
-            lines = window_lines(part, signed=effect_br.cpu().numpy())
-        else:
-            lines = _embedded(where, part, has_mean=has_mean)
-        by_activity = activity_lines(where, part.jobs, change_kp) if change_kp is not None else lines.iloc[:0]
-        lines = pd.concat([lines, by_activity]) if len(by_activity) else lines
-        lines = sum_promoters(lines, where)
-        parts.append(lines[lines["distance"].abs() <= max_distance])
-    found = pd.concat(parts, ignore_index=True)
+    has_mean = model.config.deviation and model.rules.fold
+
+    def lines_of_parts() -> Iterator[pd.DataFrame]:
+        for part in where.parts(batch_size, f"links by {score}"):
+            if score == "deletion":
+                lines = window_lines(part, signed=_deletions(where, part, max_distance, batch_size))
+            elif score == "gradient":
+                effect_br, _ = region_effects(where, part, _BY_GRADIENT, has_mean=has_mean)
+                lines = window_lines(part, signed=effect_br.cpu().numpy())
+            else:
+                lines = _embedded(where, part, has_mean=has_mean)
+            yield with_activity(lines, where, part.jobs, change_kp)
+
+    summed = (sum_promoters(lines, where) for lines in joined(lines_of_parts()))
+    found = pd.concat((lines[lines["distance"].abs() <= max_distance] for lines in summed), ignore_index=True)
     if "strength" not in found:
         found["strength"] = 0.0
     at, k = found["region"].to_numpy(), found["row"].to_numpy()

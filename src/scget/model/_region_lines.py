@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import numpy as np
 import pandas as pd
 
 from ._gene_windows import GeneWindows, Part
+
+PARTS = 16  # tables joined before they are summed: of small ones, most of the time is not in the lines
+
+
+def joined(lines: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """``PARTS`` tables in one."""
+    while some := list(islice(lines, PARTS)):
+        yield pd.concat(some)
 
 
 def window_lines(part: Part, **effects_br: np.ndarray) -> pd.DataFrame:
@@ -14,12 +25,17 @@ def window_lines(part: Part, **effects_br: np.ndarray) -> pd.DataFrame:
     return _lines(part.jobs, b, part.index_br[b, r], {name: effect_br[b, r] for name, effect_br in effects_br.items()})
 
 
-def activity_lines(where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray) -> pd.DataFrame:
-    """What each region adds by gene activity, if its fold accessibility has changed by ``change_kp``: column signed."""
+def with_activity(
+    lines: pd.DataFrame, where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray | None
+) -> pd.DataFrame:
+    """Add what regions add by gene activity (column signed), if their fold accessibility changes by ``change_kp``."""
+    if change_kp is None:
+        return lines
     line_n, region_n, share_n = where.activity_shares(jobs)
     effect_n = share_n * change_kp[jobs["row"].to_numpy()[line_n], region_n]
     some = effect_n != 0
-    return _lines(jobs, line_n[some], region_n[some], {"signed": effect_n[some]})
+    by_activity = _lines(jobs, line_n[some], region_n[some], {"signed": effect_n[some]})
+    return pd.concat([lines, by_activity]) if len(by_activity) else lines
 
 
 def sum_promoters(lines: pd.DataFrame, where: GeneWindows) -> pd.DataFrame:

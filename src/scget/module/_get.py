@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._distance import DistanceSums, closeness
+
 LN_EPS = 1e-6
 STRANDS = 2
-SCALES = (1_000, 5_000, 20_000, 100_000)  # bp
-N_CODES = 8
 
 
 @dataclass(frozen=True)
@@ -92,19 +92,22 @@ class _Trunk(nn.Module):
         self.config = config
         self.region_embed = nn.ModuleDict({"embed": nn.Linear(config.n_features, config.width)})
         if config.distance_sums:
-            self.region_embed["sums"] = _DistanceSums(config)
+            self.region_embed["sums"] = DistanceSums(config.n_motifs, config.n_channels, config.width, config.dropout)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.encoder = _Encoder(config)
 
     def embed(self, tokens_brf: Tensor) -> Tensor:
         return self.region_embed["embed"](F.dropout(tokens_brf, self.config.dropout, self.training))
 
-    def encode(self, h_brd: Tensor, center_br: Tensor | None, pad_br: Tensor | None) -> Tensor:
-        """Run the blocks with a CLS token in front, and drop it again."""
+    def encode(
+        self, h_brd: Tensor, center_br: Tensor | None, pad_br: Tensor | None, at_b: Tensor | None = None
+    ) -> Tensor:
+        """Run the blocks with a CLS token in front, and drop it again; ``at_b``: the one region wanted, (b, 1, d) then."""
         h_btd = torch.cat([self.cls_token.expand(len(h_brd), -1, -1), h_brd], dim=1)
-        closeness = _closeness(center_br) if self.config.distance_bias and center_br is not None else None
+        near = closeness(center_br) if self.config.distance_bias and center_br is not None else None
         hidden = None if pad_br is None else F.pad(pad_br, (1, 0), value=False)[:, None, None, :]
-        return self.encoder(h_btd, closeness, hidden)[:, 1:]
+        h_btd = self.encoder(h_btd, near, hidden, None if at_b is None else at_b + 1)
+        return h_btd[:, 1:] if at_b is None else h_btd
 
 
 class ExpressionNet(_Trunk):
@@ -121,7 +124,13 @@ class ExpressionNet(_Trunk):
             self.head_atac = nn.ModuleDict({"head": nn.Linear(config.width, 1)})
         _init_weights(self)
 
-    def forward(self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens_brf: Tensor,
+        center_br: Tensor | None = None,
+        pad_br: Tensor | None = None,
+        at_b: Tensor | None = None,
+    ) -> Tensor:
         """Predict, per region, expression on strand + and - (and, after these, the deviations).
 
         Parameters
@@ -132,20 +141,28 @@ class ExpressionNet(_Trunk):
             Region centres in bp (integers), used with ``distance_bias``.
         pad_br
             True where there is no region. None: all are regions.
+        at_b
+            Place of the one region wanted of each window; the last block is then computed for it alone. None: all.
 
         Returns
         -------
-        (b, r, n_outputs), float32 under autocast too. Without ``deviation``, log10(CPM + 1) after softplus.
+        (b, r, n_outputs), or (b, 1, n_outputs) with ``at_b``; float32 under autocast too. Without ``deviation``, log10(CPM + 1) after softplus.
         """
-        out_bro = self.head_exp["head"](self.regions(tokens_brf, center_br, pad_br)).float()
+        out_bro = self.head_exp["head"](self.regions(tokens_brf, center_br, pad_br, at_b)).float()
         return out_bro if self.config.deviation else F.softplus(out_bro)
 
-    def regions(self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None) -> Tensor:
-        """Embed each region in its window, (b, r, d): what expression is read from."""
+    def regions(
+        self,
+        tokens_brf: Tensor,
+        center_br: Tensor | None = None,
+        pad_br: Tensor | None = None,
+        at_b: Tensor | None = None,
+    ) -> Tensor:
+        """Embed each region in its window, (b, r, d), or the one at ``at_b``: what expression is read from."""
         h_brd = self.embed(tokens_brf)
         if self.config.distance_sums and center_br is not None:
             h_brd = h_brd + self.region_embed["sums"](tokens_brf, center_br)
-        return self.encode(h_brd, center_br, pad_br)
+        return self.encode(h_brd, center_br, pad_br, at_b)
 
     def accessibility(
         self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None
@@ -160,27 +177,6 @@ class ExpressionNet(_Trunk):
         blind_brf = torch.cat([tokens_brf[..., :first], constant_brc, tokens_brf[..., first + n :]], dim=-1)
         h_brd = self.encode(self.embed(blind_brf), center_br, pad_br)
         return F.softplus(self.head_atac["head"](h_brd)[..., 0].float())
-
-
-class _DistanceSums(nn.Module):
-    """Sums over the window of accessibility, and of it times codes of the motifs, weighted by exp(-distance / scale).
-
-    Attention takes means, and cannot tell one open neighbour from five.
-    """
-
-    def __init__(self, config: GETConfig) -> None:
-        super().__init__()
-        self.n_motifs, self.dropout = config.n_motifs, config.dropout
-        self.code = nn.Linear(config.n_motifs, N_CODES, bias=False)
-        self.embed = nn.Linear(len(SCALES) * config.n_channels * (1 + N_CODES), config.width)
-
-    def forward(self, tokens_brf: Tensor, center_br: Tensor) -> Tensor:
-        motif_brm, channel_brc = tokens_brf[..., : self.n_motifs], tokens_brf[..., self.n_motifs :]
-        coded = self.code(motif_brm)[..., None] * channel_brc[..., None, :]
-        value_brv = torch.cat([channel_brc, coded.flatten(2)], dim=-1)
-        distance_brr = _distance(center_br).to(value_brv.dtype)
-        sums = [torch.exp(-distance_brr / scale) @ value_brv for scale in SCALES]
-        return self.embed(F.dropout(torch.asinh(torch.cat(sums, dim=-1)), self.dropout, self.training))
 
 
 class MaskedNet(nn.Module):
@@ -217,10 +213,11 @@ class _Encoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(config.width, eps=LN_EPS)
 
-    def forward(self, h_btd: Tensor, closeness: Tensor | None, hidden: Tensor | None) -> Tensor:
-        for block in self.blocks:
-            h_btd = block(h_btd, closeness, hidden)
-        return self.norm(h_btd)
+    def forward(self, h_btd: Tensor, near: Tensor | None, hidden: Tensor | None, at_b: Tensor | None = None) -> Tensor:
+        *before, last = self.blocks
+        for block in before:
+            h_btd = block(h_btd, near, hidden)
+        return self.norm(last(h_btd, near, hidden, at_b))
 
 
 class _Block(nn.Module):
@@ -234,8 +231,9 @@ class _Block(nn.Module):
         )
         self.drop_path, self.dropout = drop_path, config.dropout
 
-    def forward(self, h_btd: Tensor, closeness: Tensor | None, hidden: Tensor | None) -> Tensor:
-        h_btd = h_btd + self._drop(self.attn(self.norm1(h_btd), closeness, hidden))
+    def forward(self, h_btd: Tensor, near: Tensor | None, hidden: Tensor | None, at_b: Tensor | None = None) -> Tensor:
+        """All tokens, or the one at ``at_b``, (b, 1, d)."""
+        h_btd = _only(h_btd, at_b) + self._drop(self.attn(self.norm1(h_btd), near, hidden, at_b))
         hidden_bte = F.dropout(F.gelu(self.mlp["fc1"](self.norm2(h_btd))), self.dropout, self.training)
         return h_btd + self._drop(self.mlp["fc2"](hidden_bte))
 
@@ -259,29 +257,33 @@ class _Attention(nn.Module):
             slopes = torch.logspace(-2, 0.5, config.n_heads)  # from nearly everywhere to the neighbours
             self.distance_slope = nn.Parameter(slopes.expm1().log())  # softplus gives the slope back
 
-    def forward(self, h_btd: Tensor, closeness: Tensor | None, hidden: Tensor | None) -> Tensor:
-        b, t, d = h_btd.shape
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = F.linear(h_btd, self.qkv.weight, bias).view(b, t, 3, self.n_heads, d // self.n_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (b, h, t, d / h)
-        out_bhtd = F.scaled_dot_product_attention(q, k, v, attn_mask=self._mask(closeness, hidden, q.dtype))
-        return self.proj(out_bhtd.transpose(1, 2).reshape(b, t, d))
+    def forward(self, h_btd: Tensor, near: Tensor | None, hidden: Tensor | None, at_b: Tensor | None = None) -> Tensor:
+        d, weight = h_btd.shape[2], self.qkv.weight
+        if at_b is None:
+            bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
+            q, k, v = (self._heads(x) for x in F.linear(h_btd, weight, bias).split(d, dim=2))
+        else:
+            near = None if near is None else _only(near[:, 0], at_b)[:, None]
+            q = self._heads(F.linear(_only(h_btd, at_b), weight[:d], self.q_bias))
+            bias = torch.cat([torch.zeros_like(self.v_bias), self.v_bias])
+            k, v = (self._heads(x) for x in F.linear(h_btd, weight[d:], bias).split(d, dim=2))
+        out_bhtd = F.scaled_dot_product_attention(q, k, v, attn_mask=self._mask(near, hidden, q.dtype))
+        return self.proj(out_bhtd.transpose(1, 2).flatten(2))
 
-    def _mask(self, closeness: Tensor | None, hidden: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-        if closeness is None:
+    def _heads(self, x_btd: Tensor) -> Tensor:
+        """(b, h, t, d / h)."""
+        return x_btd.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+
+    def _mask(self, near: Tensor | None, hidden: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+        if near is None:
             return None if hidden is None else ~hidden
-        bias = (F.softplus(self.distance_slope)[:, None, None] * closeness).to(dtype)
+        bias = (F.softplus(self.distance_slope)[:, None, None] * near).to(dtype)
         return bias if hidden is None else bias.masked_fill(hidden, float("-inf"))
 
 
-def _closeness(center_br: Tensor) -> Tensor:
-    """``-log(1 + distance / 1 kb)`` between tokens, (b, 1, t, t); 0 to and from CLS."""
-    return F.pad(-torch.log1p(_distance(center_br).float() / 1000), (1, 0, 1, 0))[:, None]
-
-
-def _distance(center_br: Tensor) -> Tensor:
-    """Between all regions of a window, (b, r, r), bp; exact, as centres are integers."""
-    return (center_br[:, :, None] - center_br[:, None, :]).abs()
+def _only(x_bt: Tensor, at_b: Tensor | None) -> Tensor:
+    """What stands at ``at_b`` of each second axis, kept as one of length 1; None: everything."""
+    return x_bt if at_b is None else x_bt[torch.arange(len(at_b), device=at_b.device), at_b][:, None]
 
 
 def _init_weights(net: nn.Module) -> None:
