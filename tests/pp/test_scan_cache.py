@@ -14,7 +14,7 @@ from mudata import MuData
 from scipy.sparse import csr_matrix
 
 from scget._errors import InputError, ScgetWarning
-from scget.pp import _scan, _scan_cache
+from scget.pp import _kept, _scan
 from scget.pp._motifs import motif_scores, scan_regions
 
 
@@ -106,7 +106,7 @@ def test_a_damaged_file_is_noticed_and_replaced(tmp_path, damage, no_scan):
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     with pytest.warns(
-        ScgetWarning, match=r"The scan kept at '.*\.scan' is damaged: its checksum is wrong. Scanning anew"
+        ScgetWarning, match=r"The scan kept at '.*\.scan' is damaged: its checksum is wrong. Computing it anew"
     ):
         same(scan_regions(*data, cache=tmp_path)[0], expected)
     assert file.read_bytes() == whole
@@ -132,8 +132,8 @@ def test_a_disk_that_refuses_costs_no_result(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_scan_cache.os, "fsync", full)
-    with pytest.warns(ScgetWarning, match="Cannot keep the scan .*No space left.* The scores are right"):
+    monkeypatch.setattr(_kept.os, "fsync", full)
+    with pytest.warns(ScgetWarning, match="Cannot keep the scan .*No space left.* It is right"):
         scores, _ = scan_regions(*data, cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
     same(scores, scan_regions(*data)[0])
@@ -151,22 +151,22 @@ WRITER = """
 import os, sys, time
 from pathlib import Path
 import numpy as np
-from scget.pp import _scan_cache
+from scget.pp import _kept
 from scget.pp._motifs import scan_regions
 folder = Path(sys.argv[1])
 rng = np.random.default_rng(0)
 motifs = {f"m{i}": rng.dirichlet(np.full(4, 0.3), size=8) for i in range(6)}
 codes = rng.integers(0, 4, 9000).astype(np.uint8)
-read = _scan_cache._read
-def miss(path):  # so that neither goes on before both have found nothing: both scan and write
-    found = read(path)
+read = _kept._read
+def miss(path, what):  # so that neither goes on before both have found nothing: both scan and write
+    found = read(path, what)
     (folder.parent / f"ready-{os.getpid()}").touch()
     end = time.monotonic() + 60
     while len(list(folder.parent.glob("ready-*"))) < 2 and time.monotonic() < end:
         time.sleep(0.002)
     print("missed" if found is None else "found")
     return found
-_scan_cache._read = miss
+_kept._read = miss
 for _ in range(30):
     scores, _names = scan_regions(codes, np.arange(31) * 300, motifs, {m: m for m in motifs}, cache=folder)
 print(scores.sum(dtype=np.float64).hex(), scores.nnz)
@@ -186,7 +186,8 @@ def test_two_processes_at_once(tmp_path):
         assert process.returncode == 0 and "ScgetWarning" not in err, err
         assert out.split() == ["missed"] + ["found"] * 29 + [expected.sum(dtype=np.float64).hex(), str(expected.nnz)]
     (file,) = folder.iterdir()
-    same(_scan_cache._read(file), expected)
+    arrays = _kept._read(file, "scan")
+    np.testing.assert_array_equal(arrays["data"], expected.data)
 
 
 def test_file_may_be_read_by_whom_the_umask_allows(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,9 +13,11 @@ from torch import Tensor
 
 from scget._errors import InputError
 from scget.data import RegionTable
+from scget.pp._kept import Arrays
 
 from ._gene_windows import GeneWindows, Part
-from ._region_lines import joined, shares, strongest, sum_promoters, window_lines, with_activity
+from ._kept import Folder, Kept
+from ._region_lines import activity_lines, named, shares, strongest, sum_promoters, window_lines
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -115,45 +117,57 @@ def attribute_genes(
     *,
     batch_size: int,
     top: int | None,
+    cache: Folder = None,
 ) -> Attribution:
     """See :class:`Attribution`; the windows are those the predictions are read from."""
     where = GeneWindows.of(model, table, genes, rows, batch_size)
-    fold_kp = where.source.fold_kp() if model.rules.activity else None
-    change_kp = fold_kp if fold_kp is None or how.against is None else fold_kp - fold_kp[how.against]
-    has_mean = model.config.deviation and model.rules.fold
-    motifs_jm: list[np.ndarray] = []
-    gaps: list[pd.DataFrame] = []
-    links = []
-    for lines in joined(_lines_of_parts(where, how, batch_size, change_kp, has_mean, motifs_jm, gaps)):
-        lines = sum_promoters(lines, where)
-        lines["score"] = shares(lines["signed"].abs(), lines)
-        links.append(strongest(lines, where, top)[LINKS])
-    motifs = _motif_tables(where, np.concatenate(motifs_jm))
+    kept = Kept(cache, model, table, asked="attribute", genes=where.gene_g, rows=where.row_k, how=how, top=top)
+    found = kept.joined(
+        where.blocks(), lambda block: _attribute_block(where, block, how, batch_size, top), "blocks of genes"
+    )
+    links = named(pd.DataFrame({name: found[name] for name in LINKS}), table)
+    motifs = _motif_tables(where, found["motif_jm"])
+    gaps = [_gaps(where.jobs, of, found[f"{of}_gap_j2"]) for of in ("motifs", "regions")]
     other = _windows_against(model, table, genes, how, batch_size)
     if other is not None:
-        motifs, other_gaps = _less(motifs, *_motif_pass(other, how, batch_size))
-        gaps += [gap.assign(row=row) for gap in other_gaps for row in where.row_k]
-    return Attribution(motifs, pd.concat(links, ignore_index=True), _sum_gaps(where, gaps, how))
+        motifs, gap = _less(motifs, *_motif_pass(other, how, batch_size))
+        gaps += [gap.assign(row=row) for row in where.row_k]
+    return Attribution(motifs, links, _sum_gaps(where, gaps) if how.method == "integrated" else None)
 
 
-def _lines_of_parts(
-    where: GeneWindows,
-    how: How,
-    batch_size: int,
-    change_kp: np.ndarray | None,
-    has_mean: bool,
-    motifs_jm: list[np.ndarray],
-    gaps: list[pd.DataFrame],
-) -> Iterator[pd.DataFrame]:
-    """Effects of regions, batch by batch; those of motifs, and gaps, are added to the lists."""
-    for part in where.parts(batch_size, "attribute"):
+def _attribute_block(where: GeneWindows, block: slice, how: How, batch_size: int, top: int | None) -> Arrays:
+    """Of some lines of ``where.jobs``: motif attributions and gaps of each, and links of their genes, by positions."""
+    has_mean, change_kp = where.net.config.deviation and where.scaling.rules.fold, _fold_change(where, how)
+    motifs, gaps, lines = [], [], []
+    for part in where.parts(batch_size, "attribute", block):
         by_motif, motif_gap = motif_effects(where, part, part.batch.tokens_brf, how)
         by_region, region_gap = region_effects(where, part, how, has_mean=has_mean)
-        motifs_jm.append(by_motif.cpu().numpy())
-        if how.method == "integrated":
-            added_j = 0.0 if change_kp is None else _per_line(where, part.jobs, change_kp)
-            gaps += [_gaps(part, "motifs", motif_gap), _gaps(part, "regions", region_gap, added_j)]
-        yield with_activity(window_lines(part, signed=by_region.cpu().numpy()), where, part.jobs, change_kp)
+        motifs.append(by_motif.cpu().numpy())
+        gaps.append(np.concatenate([motif_gap.cpu().numpy(), region_gap.cpu().numpy()], axis=1))
+        lines.append(window_lines(part, signed=by_region.cpu().numpy()))
+    jobs, gap_j4 = where.jobs.iloc[block], np.concatenate(gaps).astype(np.float64)
+    if (
+        change_kp is not None
+    ):  # gene activity is linear: what it adds to the difference, its attributions add to the sum
+        lines.append(activity_lines(where, jobs, change_kp))
+        gap_j4[:, 2] += np.bincount(*_of_jobs(where, jobs, change_kp), len(jobs)) if how.method == "integrated" else 0
+    links = sum_promoters(pd.concat([some for some in lines if len(some)]), where)
+    links = strongest(links.assign(score=shares(links["signed"].abs(), links)), where, top)
+    arrays = {name: links[name].to_numpy() for name in LINKS}
+    return {
+        **arrays,
+        "motif_jm": np.concatenate(motifs),
+        "motifs_gap_j2": gap_j4[:, :2],
+        "regions_gap_j2": gap_j4[:, 2:],
+    }
+
+
+def _fold_change(where: GeneWindows, how: How) -> np.ndarray | None:
+    """Fold accessibility beyond that of the reference, (k, p); None where gene activity has no part in predictions."""
+    if not where.scaling.rules.activity:
+        return None
+    fold_kp = where.source.fold_kp()
+    return fold_kp if how.against is None else fold_kp - fold_kp[how.against]
 
 
 def motifs_by(
@@ -185,24 +199,23 @@ def _windows_against(
 
 def _motif_pass(
     where: GeneWindows, how: How, batch_size: int, moved_p: np.ndarray | None = None
-) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Motif attributions alone, and gaps of promoters."""
-    motifs_jm, gaps = [], []
+    motifs, gaps = [], []
     for part in where.parts(batch_size, "motifs"):
         tokens_brf = part.batch.tokens_brf if moved_p is None else where.moved_motifs(part, moved_p)
         by_motif, gap = motif_effects(where, part, tokens_brf, how)
-        motifs_jm.append(by_motif.cpu().numpy())
-        if how.method == "integrated":
-            gaps.append(_gaps(part, "motifs", gap))
-    return _motif_tables(where, np.concatenate(motifs_jm)), gaps
+        motifs.append(by_motif.cpu().numpy())
+        gaps.append(gap.cpu().numpy())
+    return _motif_tables(where, np.concatenate(motifs)), _gaps(where.jobs, "motifs", np.concatenate(gaps))
 
 
 def _less(
-    motifs: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame], gaps: list[pd.DataFrame]
-) -> tuple[dict[str, pd.DataFrame], list[pd.DataFrame]]:
+    motifs: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame], gap: pd.DataFrame
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Less those of the one row in ``other``, and its gaps with the sign they then have."""
     (of_other,) = other.values()
-    turned = [gap.assign(difference=-gap["difference"], gap=-gap["gap"]) for gap in gaps]
+    turned = gap.assign(difference=-gap["difference"], gap=-gap["gap"])
     return {row: table - of_other for row, table in motifs.items()}, turned
 
 
@@ -244,22 +257,19 @@ def _along(
     return effect_brf, torch.stack([difference_b, difference_b - effect_brf.double().sum((1, 2))], dim=1)
 
 
-def _per_line(where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray) -> np.ndarray:
-    """Change of the prediction by gene activity, (job,)."""
+def _of_jobs(where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lines of ``jobs``, each several times, and changes of the prediction by gene activity there."""
     line_n, region_n, share_n = where.activity_shares(jobs)
-    return np.bincount(line_n, share_n * change_kp[jobs["row"].to_numpy()[line_n], region_n], len(jobs))
+    return line_n, share_n * change_kp[jobs["row"].to_numpy()[line_n], region_n]
 
 
-def _gaps(part: Part, of: str, gap_b2: Tensor, added_j: np.ndarray | float = 0.0) -> pd.DataFrame:
-    """Gene activity is linear: what it adds to the difference, its attributions add to the sum."""
-    difference_j, gap_j = gap_b2.cpu().numpy().T
-    return part.jobs[["row", "gene"]].assign(of=of, difference=difference_j + added_j, gap=gap_j)
+def _gaps(jobs: pd.DataFrame, of: str, gap_j2: np.ndarray) -> pd.DataFrame:
+    """A line per promoter."""
+    return jobs[["row", "gene"]].assign(of=of, difference=gap_j2[:, 0], gap=gap_j2[:, 1])
 
 
-def _sum_gaps(where: GeneWindows, gaps: list[pd.DataFrame], how: How) -> pd.DataFrame | None:
+def _sum_gaps(where: GeneWindows, gaps: list[pd.DataFrame]) -> pd.DataFrame:
     """Sum over promoters, by name, in the order asked."""
-    if how.method == "gradient":
-        return None
     table = where.table
     gap = pd.concat(gaps).groupby(["of", "row", "gene"], sort=False)[["difference", "gap"]].sum().reset_index()
     gap = gap.assign(row=table.rows[gap["row"]].astype(str), gene=table.genes[gap["gene"]].astype(str))

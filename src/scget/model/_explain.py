@@ -11,6 +11,7 @@ import pandas as pd
 
 from ._attribute import Attribution, How, attribute_genes, motifs_by
 from ._averaging import EVERY, mean_attribution, mean_motifs, share_of_members
+from ._kept import Folder
 from ._motif_null import check_shuffles, motif_null
 from ._setup import check_seed
 
@@ -34,6 +35,7 @@ def attribute(
     seed: int = 0,
     batch_size: int = 32,
     top: int = 50,
+    cache: Folder = None,
 ) -> Attribution:
     """Say which motifs and regions predictions rest on; see :class:`Attribution`.
 
@@ -58,6 +60,9 @@ def attribute(
         Of the shuffles.
     top
         Regions kept per row and gene, the strongest.
+    cache
+        Folder where parts of the answer are kept as they are made, so that a killed run goes on when called again in the
+        same way. Shuffles are not kept.
 
     Raises
     ------
@@ -70,7 +75,7 @@ def attribute(
     check_seed(seed)
     members, share_mg = share_of_members(self, table)
     keep = top if len(members) == 1 else EVERY
-    found = (attribute_genes(m, table, genes, rows, how, batch_size=batch_size, top=keep) for m in members)
+    found = (attribute_genes(m, table, genes, rows, how, batch_size=batch_size, top=keep, cache=cache) for m in members)
     mean = mean_attribution(found, share_mg, top)
     if not n_shuffles:
         return mean

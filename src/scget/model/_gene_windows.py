@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,10 @@ from ._infer import prepare, progress
 
 if TYPE_CHECKING:
     from ._get import GET
+
+
+BLOCK = 1024  # lines whose results are put together at once, and kept
+EVERYTHING = slice(None)
 
 
 @dataclass(frozen=True)
@@ -81,22 +86,25 @@ class GeneWindows:
         jobs = _jobs(windows, table, row_k, gene_g)
         return cls(model.module, table, model.scaling, source, windows, gene_g, row_k, jobs)
 
-    def parts(self, batch_size: int, what: str) -> Iterator[Part]:
+    def parts(self, batch_size: int, what: str, block: slice = EVERYTHING) -> Iterator[Part]:
         """Batches of about ``batch_size`` lines with a bar named ``what``; a gene's promoters stay together."""
-        gene_j = self.jobs.groupby(["row", "gene"], sort=False).ngroup().to_numpy()
-        first_g = np.flatnonzero(np.diff(gene_j, prepend=-1))
-        cut = first_g[
-            np.unique(np.searchsorted(first_g, np.arange(0, len(gene_j), batch_size)).clip(max=len(first_g) - 1))
-        ]
-        bounds = [*zip(cut, [*cut[1:], len(gene_j)], strict=True)]
         weight_jo = torch.from_numpy(self.output_weights()).to(self.source.center_p.device)
-        for low, high in progress(bounds, what):
-            jobs = self.jobs.iloc[low:high]
+        for at in progress(self.blocks(batch_size, block), what):
+            jobs = self.jobs.iloc[at]
             index_br = self.windows.regions(jobs["window"].to_numpy())
             row_b, index, token_b = (
                 self._tensor(a) for a in (jobs["row"].to_numpy(), index_br, jobs["token"].to_numpy())
             )
-            yield Part(jobs, index_br, self.source.gather(row_b, index), token_b, weight_jo[low:high])
+            yield Part(jobs, index_br, self.source.gather(row_b, index), token_b, weight_jo[at])
+
+    def blocks(self, n_lines: int = BLOCK, within: slice = EVERYTHING) -> list[slice]:
+        """Where about ``n_lines`` lines of ``jobs`` stand together, in their order, no gene of a row cut."""
+        low, high, _ = within.indices(len(self.jobs))
+        gene_j = self.jobs.iloc[low:high].groupby(["row", "gene"], sort=False).ngroup().to_numpy()
+        first_g = np.flatnonzero(np.diff(gene_j, prepend=-1))
+        at_g = np.searchsorted(first_g, np.arange(0, high - low, n_lines)).clip(max=len(first_g) - 1)
+        cut = [*(low + first_g[np.unique(at_g)]), high]
+        return [slice(int(start), int(stop)) for start, stop in pairwise(cut)]
 
     def read(self, part: Part, tokens_brf: Tensor, pad_br: Tensor | None = None) -> Tensor:
         """The network's part of each gene's prediction through each promoter, (b,), for features ``tokens_brf``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,12 +11,14 @@ import torch
 
 from scget._errors import InputError
 from scget.data import RegionTable
+from scget.pp._kept import Arrays
 
 from ._attribute import How, region_effects
 from ._averaging import highest, mean_lines, share_of_members
 from ._contact import Contact, check_contact, contacts
 from ._gene_windows import GeneWindows, Part, genes_to_explain
-from ._region_lines import joined, shares, sum_promoters, window_lines, with_activity
+from ._kept import Folder, Kept
+from ._region_lines import activity_lines, named, shares, sum_promoters, window_lines
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -40,6 +42,7 @@ def links(
     max_distance: int = 1_000_000,
     top: int | None = None,
     batch_size: int = 32,
+    cache: Folder = None,
 ) -> pd.DataFrame:
     """Score regions as enhancers of genes; see :func:`scget.tl.links`, which also says what the arguments are.
 
@@ -57,7 +60,7 @@ def links(
     table = self.table(mdata)
     members, share_mg = share_of_members(self, table)
     in_order = _genome_order(table, genes)  # neighbours share windows
-    args = (table, in_order, rows, score, max_distance, batch_size)
+    args = (table, in_order, rows, score, max_distance, batch_size, cache)
     found = mean_lines([_member_links(member, *args) for member in members], share_mg, ["signed", "strength", "open"])
     found["contact"] = contacts(found, contact, table.regions)
     size = found["signed"].abs()
@@ -89,31 +92,39 @@ def _member_links(
     score: str,
     max_distance: int,
     batch_size: int,
+    cache: Folder,
 ) -> pd.DataFrame:
     """Columns row, gene, region (names), at, promoter (positions), distance, signed, strength, open (accessibility)."""
     where = GeneWindows.of(model, table, genes, rows, batch_size)
     open_kp = where.source.channels_kpc[:, :-1, 0].cpu().numpy()
     change_kp = _activity_change(model, where, open_kp, closing=score == "deletion")
-    has_mean = model.config.deviation and model.rules.fold
-
-    def lines_of_parts() -> Iterator[pd.DataFrame]:
-        for part in where.parts(batch_size, f"links by {score}"):
-            if score == "deletion":
-                lines = window_lines(part, signed=_deletions(where, part, max_distance, batch_size))
-            elif score == "gradient":
-                effect_br, _ = region_effects(where, part, _BY_GRADIENT, has_mean=has_mean)
-                lines = window_lines(part, signed=effect_br.cpu().numpy())
-            else:
-                lines = _embedded(where, part, has_mean=has_mean)
-            yield with_activity(lines, where, part.jobs, change_kp)
-
-    summed = (sum_promoters(lines, where) for lines in joined(lines_of_parts()))
-    found = pd.concat((lines[lines["distance"].abs() <= max_distance] for lines in summed), ignore_index=True)
-    if "strength" not in found:
-        found["strength"] = 0.0
+    asked = {"genes": where.gene_g, "rows": where.row_k, "score": score, "max_distance": max_distance}
+    kept, args = Kept(cache, model, table, asked="links", **asked), (score, change_kp, max_distance, batch_size)
+    found = pd.DataFrame(kept.joined(where.blocks(), lambda block: _link_block(where, block, *args), "blocks of genes"))
     at, k = found["region"].to_numpy(), found["row"].to_numpy()
-    names = {"row": table.rows[k].astype(str), "gene": table.genes[found["gene"]].astype(str)}
-    return found.assign(at=at, open=open_kp[k, at], region=table.regions.names[at].astype(str), **names)
+    return named(found, table).assign(at=at, open=open_kp[k, at])
+
+
+def _link_block(
+    where: GeneWindows, block: slice, score: str, change_kp: np.ndarray | None, max_distance: int, batch_size: int
+) -> Arrays:
+    """Of some lines of ``where.jobs``: regions and their effects, by positions."""
+    has_mean, parts = where.net.config.deviation and where.scaling.rules.fold, []
+    for part in where.parts(batch_size, f"links by {score}", block):
+        if score == "deletion":
+            parts.append(window_lines(part, signed=_deletions(where, part, max_distance, batch_size)))
+        elif score == "gradient":
+            effect_br, _ = region_effects(where, part, _BY_GRADIENT, has_mean=has_mean)
+            parts.append(window_lines(part, signed=effect_br.cpu().numpy()))
+        else:
+            parts.append(_embedded(where, part, has_mean=has_mean))
+    if change_kp is not None:
+        parts.append(activity_lines(where, where.jobs.iloc[block], change_kp))
+    lines = sum_promoters(pd.concat([lines for lines in parts if len(lines)]), where)
+    lines = lines[lines["distance"].abs() <= max_distance]
+    return {name: lines[name].to_numpy() for name in lines} | (
+        {} if "strength" in lines else {"strength": np.zeros(len(lines))}
+    )
 
 
 def _activity_change(model: GET, where: GeneWindows, open_kp: np.ndarray, *, closing: bool) -> np.ndarray | None:

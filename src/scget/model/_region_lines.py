@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
-
 import numpy as np
 import pandas as pd
 
+from scget.data import RegionTable
+
 from ._gene_windows import GeneWindows, Part
-
-PARTS = 16  # tables joined before they are summed: of small ones, most of the time is not in the lines
-
-
-def joined(lines: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """``PARTS`` tables in one."""
-    while some := list(islice(lines, PARTS)):
-        yield pd.concat(some)
 
 
 def window_lines(part: Part, **effects_br: np.ndarray) -> pd.DataFrame:
@@ -25,17 +16,12 @@ def window_lines(part: Part, **effects_br: np.ndarray) -> pd.DataFrame:
     return _lines(part.jobs, b, part.index_br[b, r], {name: effect_br[b, r] for name, effect_br in effects_br.items()})
 
 
-def with_activity(
-    lines: pd.DataFrame, where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray | None
-) -> pd.DataFrame:
-    """Add what regions add by gene activity (column signed), if their fold accessibility changes by ``change_kp``."""
-    if change_kp is None:
-        return lines
+def activity_lines(where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray) -> pd.DataFrame:
+    """What each region adds by gene activity, if its fold accessibility has changed by ``change_kp``: column signed."""
     line_n, region_n, share_n = where.activity_shares(jobs)
     effect_n = share_n * change_kp[jobs["row"].to_numpy()[line_n], region_n]
     some = effect_n != 0
-    by_activity = _lines(jobs, line_n[some], region_n[some], {"signed": effect_n[some]})
-    return pd.concat([lines, by_activity]) if len(by_activity) else lines
+    return _lines(jobs, line_n[some], region_n[some], {"signed": effect_n[some]})
 
 
 def sum_promoters(lines: pd.DataFrame, where: GeneWindows) -> pd.DataFrame:
@@ -61,18 +47,20 @@ def shares(size: pd.Series, links: pd.DataFrame) -> np.ndarray:
 
 
 def strongest(links: pd.DataFrame, where: GeneWindows, top: int | None) -> pd.DataFrame:
-    """The ``top`` lines of highest score of each row and gene, in the order asked; names in place of positions."""
-    table = where.table
+    """The ``top`` lines of highest score of each row and gene, in the order asked."""
     row_n, gene_n = (pd.Index(at).get_indexer(links[n]) for at, n in ((where.row_k, "row"), (where.gene_g, "gene")))
     links = links.iloc[np.lexsort([links["region"], -links["score"], gene_n, row_n])]
-    if top is not None:
-        links = links.groupby(["row", "gene"], sort=False).head(top)
-    named = {
+    return links if top is None else links.groupby(["row", "gene"], sort=False).head(top)
+
+
+def named(links: pd.DataFrame, table: RegionTable) -> pd.DataFrame:
+    """Names in place of positions of rows, genes and regions."""
+    names = {
         "row": table.rows[links["row"]].astype(str),
         "gene": table.genes[links["gene"]].astype(str),
         "region": table.regions.names[links["region"]].astype(str),
     }
-    return links.assign(**named)
+    return links.assign(**names)
 
 
 def _lines(jobs: pd.DataFrame, line_n: np.ndarray, region_n: np.ndarray, effects: dict) -> pd.DataFrame:

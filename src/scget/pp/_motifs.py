@@ -15,10 +15,11 @@ from scget._errors import InputError, first, needs_extra, warn
 from scget._keys import ATAC, MOTIF_NAMES, MOTIF_SCAN, MOTIF_SCORES, MOTIF_TFS
 from scget.pp._checks import check_writable, get_modality
 from scget.pp._genome import genome_path, read_sequences
+from scget.pp._kept import check_folder
 from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of, tf_table
 from scget.pp._region_warnings import warn_of_regions
 from scget.pp._regions import regions_of
-from scget.pp._scan_cache import cached, check_folder, scan_key
+from scget.pp._scan_cache import cached, scan_key
 
 if TYPE_CHECKING:
     from mudata import MuData

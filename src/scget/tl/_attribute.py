@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ def attribute(
     key_added: str = "get",
     batch_size: int = 32,
     top: int = 50,
+    cache: str | PathLike[str] | None = None,
     copy: bool = False,
 ) -> MuData | None:
     """Attribute predictions to motifs and regions and write the result into a MuData.
@@ -67,6 +69,9 @@ def attribute(
         Genes at a time; does not change the result.
     top
         Regions kept per row and gene, the strongest.
+    cache
+        Folder where parts of the answer are kept as they are made, so that a killed run goes on when called again in the
+        same way; shuffles are not. It may be deleted afterwards.
     copy
         Return a changed copy and leave ``mdata`` as it is.
 
@@ -94,7 +99,7 @@ def attribute(
         raise InputError(f"no modality {rna_name!r} to write into; run scget.tl.predict(mdata, model) first")
     rna = mdata[rna_name]
     how: dict[str, Any] = {"method": method, "steps": steps, "against": against, "n_shuffles": n_shuffles, "seed": seed}
-    found = model.attribute(mdata, genes=genes, rows=rows, batch_size=batch_size, top=top, **how)
+    found = model.attribute(mdata, genes=genes, rows=rows, batch_size=batch_size, top=top, cache=cache, **how)
     names = {row: slots.motif_attribution(row) for row in found.motifs}
     if len(set(names.values())) < len(names):
         raise InputError("two row names differ only in '/' and '_', so their results would share one slot; rename one")

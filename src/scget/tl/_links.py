@@ -31,6 +31,7 @@ def links(
     top: int | None = None,
     key_added: str = "get",
     batch_size: int = 32,
+    cache: str | PathLike[str] | None = None,
     copy: bool = False,
 ) -> MuData | None:
     r"""Score regions as enhancers of genes and write the table into a MuData.
@@ -70,6 +71,9 @@ def links(
         First part of the names written.
     batch_size
         Genes, and windows, at a time; does not change the result.
+    cache
+        Folder where parts of the answer are kept as they are made, so that a killed run goes on when called again in the
+        same way; it may be deleted afterwards.
     copy
         Return a changed copy and leave ``mdata`` as it is.
 
@@ -96,7 +100,9 @@ def links(
     slots = _keys.Slots(key_added)
     mdata = writable(mdata, model, slots, copy)
     how: dict[str, Any] = {"score": score, "max_distance": max_distance}
-    found = model.links(mdata, genes=genes, rows=rows, contact=contact, top=top, batch_size=batch_size, **how)
+    found = model.links(
+        mdata, genes=genes, rows=rows, contact=contact, top=top, batch_size=batch_size, cache=cache, **how
+    )
     record = write_record(mdata, model, slots)
     record["links"] = plain(found, ("row", "gene", "region", "chrom"))
     record["linked"] = {**how, "contact": str(contact) if isinstance(contact, str | PathLike) else _kind(contact)}
