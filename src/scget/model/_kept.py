@@ -60,10 +60,13 @@ class Kept:
             return make()
         return kept(self._stem.with_name(f"{self._stem.name}-{name}.part"), "part of the answer", make)
 
-    def joined(self, blocks: Sequence[slice], make: Callable[[slice], Arrays], what: str) -> Arrays:
-        """The arrays of all blocks end to end, each a part of its own; a bar named ``what`` where there are several."""
+    def joined(self, blocks: Sequence[slice], make: Callable[[slice], Arrays], what: str, name: str = "") -> Arrays:
+        """The arrays of all blocks end to end, each a part of its own; a bar named ``what`` where there are several.
+
+        ``name``: of these blocks, where there are others of the same question.
+        """
         parts = [
-            self.part(str(block.start), partial(make, block))
+            self.part(f"{name}{block.start}", partial(make, block))
             for block in tqdm(blocks, desc=what, leave=False, disable=len(blocks) < 2)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -16,6 +16,7 @@ from ._averaging import share_of_members
 from ._changes import Change, read_changes
 from ._edits import Edit, find_edits
 from ._gene_windows import GeneWindows, genes_to_explain
+from ._kept import Folder, Kept
 from ._what_if import rows_of
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def perturb_genes(
     rows: Sequence[str] | None,
     *,
     batch_size: int,
+    cache: Folder = None,
 ) -> AnnData:
     """(Perturbations x rows) x genes; :func:`scget.tl.perturb` says what is in it."""
     named, table = read_changes(changes), model.table(mdata)
@@ -41,11 +43,10 @@ def perturb_genes(
     row_k, gene_g = table.row_positions(rows), genes_to_explain(table, genes)
     predicted_ekg = np.zeros((len(edits), len(row_k), len(gene_g)))
     reference_kg = np.zeros(predicted_ekg.shape[1:])
-    for where, share_g in members_asked(model, table, genes, rows, batch_size):
+    for member, where, share_g in members_asked(model, table, genes, rows, batch_size):
+        kept = Kept(cache, member, table, asked="perturb", edits=edits, genes=gene_g)
         for k, what_if in enumerate(rows_of(where, batch_size)):
-            more_eg = np.zeros((len(edits), len(gene_g)))
-            for found in what_if.effects(edits):
-                np.add.at(more_eg, (found.edit_i, found.gene_i), found.value_i)
+            more_eg = what_if.added(edits, kept).toarray()
             predicted_ekg[:, k] += share_g * np.maximum(what_if.raw_g + more_eg, 0)
             reference_kg[k] += share_g * np.maximum(what_if.raw_g, 0)
     obs = _obs(named, edits, table, table.rows[row_k].astype(str))
@@ -54,12 +55,12 @@ def perturb_genes(
 
 def members_asked(
     model: GET | Ensemble, table: RegionTable, genes: Sequence[str] | None, rows: Sequence[str] | None, batch_size: int
-) -> Iterator[tuple[GeneWindows, np.ndarray]]:
-    """The windows of one network after the other, and its weight in the prediction of each gene asked, (g,)."""
+) -> Iterator[tuple[GET, GeneWindows, np.ndarray]]:
+    """One network after the other, its windows, and its weight in the prediction of each gene asked, (g,)."""
     members, share_mg = share_of_members(model, table)
     for member, share_g in zip(members, share_mg.to_numpy(), strict=True):
         where = GeneWindows.of(member, table, genes, rows, batch_size)
-        yield where, share_g[where.gene_g]
+        yield member, where, share_g[where.gene_g]
 
 
 def _obs(

@@ -178,6 +178,10 @@ def _feed(sha: Any, value: Any) -> None:
         for key in sorted(value):
             sha.update(f"{key}:".encode())
             _feed(sha, value[key])
+    elif isinstance(value, list | tuple) and not all(isinstance(one, str | int | float) for one in value):
+        sha.update(f"{len(value)}:".encode())
+        for one in value:
+            _feed(sha, one)
     elif isinstance(value, np.ndarray) and value.dtype != object:
         sha.update(f"{value.dtype}{value.shape}".encode())
         sha.update(np.ascontiguousarray(value).data)

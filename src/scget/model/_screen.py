@@ -14,6 +14,7 @@ from scget.data import RegionTable, near
 from ._changes import OF_REGIONS
 from ._edits import Edit, Step
 from ._gene_windows import genes_to_explain
+from ._kept import Folder, Kept
 from ._perturb import members_asked
 from ._what_if import rows_of
 
@@ -33,6 +34,7 @@ def screen_genes(
     reach: int,
     kind: str,
     batch_size: int,
+    cache: Folder = None,
 ) -> pd.DataFrame:
     """Table of region, gene, row, distance and effect; :func:`scget.tl.screen` says what they are."""
     if kind not in OF_REGIONS:
@@ -45,16 +47,11 @@ def screen_genes(
     region_e, edit_n = np.unique(pairs["region"], return_inverse=True)
     motif_n = np.arange(len(table.motifs))
     edits = [Edit((Step(kind, region_e[e : e + 1], motif_n, None),)) for e in range(len(region_e))]
-    key_n = pairs["gene"].to_numpy() * len(region_e) + edit_n  # sorted: genes in the order asked, then regions
     effect_kn = np.zeros((len(row_k), len(pairs)))
-    for where, share_g in members_asked(model, table, genes, rows, batch_size):
+    for member, where, share_g in members_asked(model, table, genes, rows, batch_size):
+        kept = Kept(cache, member, table, asked="screen", kind=kind, regions=region_e, genes=gene_g)
         for k, what_if in enumerate(rows_of(where, batch_size)):
-            more_n = np.zeros(len(pairs))
-            for found in what_if.effects(edits):
-                key_i = found.gene_i * len(region_e) + found.edit_i
-                at_i = np.searchsorted(key_n, key_i).clip(max=len(key_n) - 1)
-                asked = key_n[at_i] == key_i  # the window of one gene holds regions out of another's reach
-                np.add.at(more_n, at_i[asked], found.value_i[asked])
+            more_n = np.asarray(what_if.added(edits, kept)[edit_n, pairs["gene"].to_numpy()]).ravel()
             raw_n = what_if.raw_g[pairs["gene"]]
             change_n = np.maximum(raw_n + more_n, 0) - np.maximum(raw_n, 0)
             effect_kn[k] += share_g[pairs["gene"]] * np.nan_to_num(change_n)

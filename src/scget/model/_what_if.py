@@ -12,10 +12,14 @@ import torch
 from torch import Tensor
 
 from scget.data import Batch
+from scget.pp._kept import Arrays
 
 from ._edits import Edit, Editor
 from ._gene_windows import GeneWindows
 from ._infer import progress
+from ._kept import Kept
+
+EDITS = 256  # whose effects are put together at once, and kept
 
 
 class Effects(NamedTuple):
@@ -24,6 +28,9 @@ class Effects(NamedTuple):
     edit_i: np.ndarray
     gene_i: np.ndarray
     value_i: np.ndarray
+
+
+NO_EFFECTS = Effects(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 def rows_of(where: GeneWindows, batch_size: int) -> Iterator[RowWhatIf]:
@@ -92,6 +99,20 @@ class RowWhatIf:
         self.raw_g = np.where(shown_g, constant_g, np.nan) + np.bincount(self.gene_j, self.base_j, n_genes)
         if where.scaling.rules.activity:
             self.raw_g += self.share_gp @ channels_pc[:, 1]
+
+    def added(self, edits: Sequence[Edit], kept: Kept) -> sp.csr_matrix:
+        """What each edit adds to each gene asked, (e, g), summed over promoters; kept as it goes."""
+        shape = (len(edits), len(self.raw_g))
+        blocks = [slice(low, min(low + EDITS, len(edits))) for low in range(0, len(edits), EDITS)]
+
+        def block_of(block: slice) -> Arrays:
+            found = [NO_EFFECTS, *self.effects(edits[block])]
+            edit_i, gene_i, value_i = (np.concatenate(some) for some in zip(*found, strict=True))
+            summed = sp.csr_matrix((value_i, (edit_i + block.start, gene_i)), shape).tocoo()
+            return {"edit": summed.row, "gene": summed.col, "value": summed.data}
+
+        found = kept.joined(blocks, block_of, f"perturb {self.name}", f"{self.row}-")
+        return sp.csr_matrix((found["value"], (found["edit"], found["gene"])), shape)
 
     def effects(self, edits: Sequence[Edit]) -> Iterator[Effects]:
         """What each edit adds to each gene, batch by batch; sums over equal pairs are the effects."""

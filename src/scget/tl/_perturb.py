@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from scget import _keys
@@ -27,6 +28,7 @@ def perturb(
     genes: Sequence[str] | None = None,
     rows: Sequence[str] | None = None,
     batch_size: int = 64,
+    cache: str | PathLike[str] | None = None,
 ) -> AnnData:
     """Predict how expression changes when regions are deleted, silenced or opened, or motifs knocked out or raised.
 
@@ -56,6 +58,9 @@ def perturb(
         Names. None: all genes with a promoter region, all rows.
     batch_size
         Windows at a time; does not change the result.
+    cache
+        Folder where parts of the answer are kept as they are made, so that a killed run goes on when called again in the
+        same way; it may be deleted afterwards.
 
     Returns
     -------
@@ -77,6 +82,6 @@ def perturb(
     >>> scget.tl.perturb(pb, model, changes, genes=["GATA1", "MYC"], rows=["Mono"]).obs_names.tolist()
     ['A x 0 in Mono', 'A x 0.5 in Mono', 'A x 2 in Mono', 'both in Mono']
     """
-    found = perturb_genes(model, mdata, changes, genes, rows, batch_size=batch_size)
+    found = perturb_genes(model, mdata, changes, genes, rows, batch_size=batch_size, cache=cache)
     found.uns[_keys.Slots().record] = provenance(mdata, model)
     return found

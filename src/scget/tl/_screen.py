@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from scget.model._screen import screen_genes
@@ -23,6 +24,7 @@ def screen(
     kind: str = "delete",
     reach: int = 1_000_000,
     batch_size: int = 64,
+    cache: str | PathLike[str] | None = None,
 ) -> pd.DataFrame:
     """Predict what each region around a gene does, by changing one after the other: a CRISPRi screen of the model.
 
@@ -42,6 +44,9 @@ def screen(
         Regions whose centre is at most so many bp from that of a promoter region of the gene are screened.
     batch_size
         Changed windows at a time; does not change the result.
+    cache
+        Folder where parts of the answer are kept as they are made, so that a killed run goes on when called again in the
+        same way; it may be deleted afterwards.
 
     Returns
     -------
@@ -60,4 +65,4 @@ def screen(
     >>> found.columns.tolist(), bool(found["distance"].abs().max() <= 50_000)
     (['region', 'gene', 'row', 'distance', 'effect'], True)
     """
-    return screen_genes(model, mdata, genes, rows, reach=reach, kind=kind, batch_size=batch_size)
+    return screen_genes(model, mdata, genes, rows, reach=reach, kind=kind, batch_size=batch_size, cache=cache)

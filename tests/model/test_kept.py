@@ -1,0 +1,115 @@
+"""A killed run goes on: parts kept are not computed again, and the answer is that of one run."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+from mudata import MuData
+
+from scget._errors import ScgetWarning
+from scget.model import Ensemble, _attribute, _gene_windows, _links, _what_if
+from scget.tl import Change, perturb, screen
+
+
+@pytest.fixture
+def data(trained):
+    return MuData({name: trained.adata[name].copy() for name in ("atac", "rna")})
+
+
+def ask_attribute(model, data, cache):
+    found = model.attribute(data, rows=["T5", "T0"], method="integrated", steps=2, cache=cache)
+    return [*found.motifs.values(), found.links, found.gap]
+
+
+def ask_links(model, data, cache):
+    return [model.links(data, rows=["T5", "T0"], score="published", cache=cache)]
+
+
+def ask_perturb(model, data, cache):
+    changes = {f"out of {region}": Change("delete", region) for region in data["atac"].var_names[:9]}
+    found = perturb(data, model, {**changes, "A": Change("knockout", motifs="A")}, cache=cache)
+    return [found.to_df(), found.to_df(layer="predicted"), found.obs]
+
+
+def ask_screen(model, data, cache):
+    return [screen(data, model, genes=["G0", "G1", "G3"], rows=["T5", "T0"], cache=cache)]
+
+
+ASK = {
+    "attribute": (ask_attribute, _attribute, "_attribute_block"),
+    "links": (ask_links, _links, "_link_block"),
+    "perturb": (ask_perturb, _what_if.RowWhatIf, "effects"),
+    "screen": (ask_screen, _what_if.RowWhatIf, "effects"),
+}
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Several parts of so small an answer."""
+    monkeypatch.setattr(_gene_windows.GeneWindows.blocks, "__defaults__", (20, slice(None)))
+    monkeypatch.setattr(_what_if, "EDITS", 4)
+
+
+@pytest.mark.parametrize("verb", ASK)
+def test_a_killed_run_goes_on(trained, data, tmp_path, monkeypatch, small_blocks, verb):
+    ask, owner, name = ASK[verb]
+    expected, computed, whole = ask(trained, data, None), [], getattr(owner, name)
+    assert list(tmp_path.iterdir()) == []
+
+    def counted(*args):
+        if len(computed) == limit:
+            raise KeyboardInterrupt
+        computed.append(None)
+        return whole(*args)
+
+    monkeypatch.setattr(owner, name, counted)
+    limit = 3
+    with pytest.raises(KeyboardInterrupt):
+        ask(trained, data, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    limit = None
+    found = ask(trained, data, tmp_path)
+    n_parts = len(list(tmp_path.iterdir()))
+    assert len(computed) == n_parts > 3  # none twice
+    for table, other in zip(found, expected, strict=True):
+        pd.testing.assert_frame_equal(table, other, check_exact=True)
+    ask(trained, data, tmp_path)
+    assert len(computed) == n_parts
+
+
+@pytest.mark.parametrize("verb", ["links", "screen"])
+def test_another_question_is_another_answer(trained, data, tmp_path, verb):
+    """Other counts, genes, and weights: nothing kept is taken for them."""
+    ask = ASK[verb][0]
+    (kept,) = ask(trained, data, tmp_path)
+    n_kept = len(list(tmp_path.iterdir()))
+    other = MuData({name: data[name].copy() for name in ("atac", "rna")})
+    other["atac"].X = other["atac"].X * 2 + other["atac"].X.multiply(np.arange(120) % 3)
+    (changed,) = ask(trained, other, tmp_path)
+    pd.testing.assert_frame_equal(changed, ask(trained, other, None)[0], check_exact=True)
+    assert len(list(tmp_path.iterdir())) > n_kept
+    column = "signed" if verb == "links" else "effect"
+    assert len(changed) != len(kept) or not np.allclose(changed[column], kept[column])
+
+
+def test_members_of_an_ensemble_are_kept_apart(trained, data, tmp_path):
+    other = copy.copy(trained)
+    other.module = copy.deepcopy(trained.module)
+    for weight in other.module.parameters():
+        weight.data += 0.1
+    both = Ensemble([trained, other], {})
+    (expected,) = ask_links(both, data, None)
+    for _ in range(2):
+        pd.testing.assert_frame_equal(ask_links(both, data, tmp_path)[0], expected, check_exact=True)
+
+
+def test_a_damaged_part_is_made_again(trained, data, tmp_path):
+    (expected,) = ask_links(trained, data, tmp_path)
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes()[:-7])
+    with pytest.warns(ScgetWarning, match="part of the answer kept at .* is damaged"):
+        (found,) = ask_links(trained, data, tmp_path)
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
