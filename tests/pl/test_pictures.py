@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 import scget
@@ -72,8 +73,44 @@ def test_names_that_are_not_there(answered):
 
 
 def test_missing_answers_say_what_to_run(toy, answered):
-    with pytest.raises(InputError, match=r"no attribution of 'G1' in 'T5' \(genes there: 'G7'\)"):
+    with pytest.raises(InputError, match=r"no links of 'G1' in 'T5' \(genes there: 'G7'\)"):
         scget.pl.attribution(answered, "G1", "T5")
     del toy["rna"].layers["get"]
     with pytest.raises(InputError, match="run scget.tl.predict"):
         scget.pl.predicted(toy, "T5")
+
+
+def test_arcs_of_links_above_accessibility(toy):
+    names = toy["atac"].var_names
+    table = pd.DataFrame(
+        {"row": "T1", "gene": "G0", "region": names[[3, 5, 9]], "score": [0.2, 0.5, 0.3], "signed": [-1.0, 2.0, 0.5]}
+    )
+    own = toy["atac"].uns["peak_annotation"]
+    own = own[own["gene"] == "G0"]  # two promoters, two TSS
+    table["region"] = names[np.array([3, 5, 9]) + 40 * (names.get_loc(own["region"].iloc[0]) // 40)]
+    toy.uns["get"] = {"links": table}
+    ax = scget.pl.links(toy, "G0", "T1", rows=["T1", "T5"], top=2, show=False)
+    curves, var = ax.collections[0], toy["atac"].var
+    assert [tuple(colour[:3]) for colour in curves.get_colors()] == [
+        mpl.colors.to_rgb("tab:red")
+    ] * 2  # the two highest
+    for curve, (_, link) in zip(curves.get_segments(), table.iloc[[1, 2]].iterrows(), strict=True):
+        centre = (var.loc[link["region"], "start"] + var.loc[link["region"], "end"]) / 2
+        tss = own["tss"].iloc[np.abs(own["tss"].to_numpy() - centre).argmin()]
+        np.testing.assert_allclose(sorted([curve[0, 0], curve[-1, 0]]), sorted([centre / 1e3, tss / 1e3]))
+        np.testing.assert_allclose(curve[:, 1].max(), link["score"], rtol=2e-3)
+    low, high = (x * 1e3 for x in ax.get_xlim())
+    here = (
+        (var["chrom"] == var.loc[table["region"][0], "chrom"]) & (var["end"] > low) & (var["start"] < high)
+    ).to_numpy()
+    counts = toy["atac"].to_df().loc[["T1", "T5"]]
+    cpm = counts.div(counts.sum(axis=1), axis=0).loc[:, here].to_numpy().ravel()
+    bars = np.array([bar.get_height() for bar in ax.patches])
+    np.testing.assert_allclose(bars / bars.max(), cpm / cpm.max(), rtol=1e-6)
+    assert [label.get_text() for label in ax.get_yticklabels()][-2:] == ["T1", "T5"]
+    near = scget.pl.links(toy, "G0", "T1", flank=1, show=False)
+    assert len(near.collections[0].get_segments()) == 0  # no link so near
+    with pytest.raises(InputError, match=r"no row 'T9'|'T9'"):
+        scget.pl.links(toy, "G0", "T1", rows=["T9"], show=False)
+    with pytest.raises(InputError, match="no links of 'G1'"):
+        scget.pl.links(toy, "G1", "T1", show=False)

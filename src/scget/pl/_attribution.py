@@ -55,7 +55,7 @@ def attribution(
     >>> scget.pl.attribution(pb, "GATA1", "Mono", flank=100_000, show=False).get_title()
     'GATA1 in Mono (arrow: TSS)'
     """
-    mine = _links_of(mdata, gene, row, key)
+    mine = links_of(mdata, gene, row, key)
     promoters = mdata[atac].uns[_keys.PEAK_ANNOTATION]
     promoters = promoters[promoters["gene"] == gene]
     regions = parse_regions(mine["region"])
@@ -77,13 +77,14 @@ def attribution(
     return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
 
 
-def _links_of(mdata: MuData, gene: str, row: str, key: str) -> pd.DataFrame:
+def links_of(mdata: MuData, gene: str, row: str, key: str) -> pd.DataFrame:
+    """Links of a gene in a row; :class:`InputError` where there are none."""
     links = mdata.uns.get(key, {}).get("links")
     mine = None if links is None else links[(links["gene"] == gene) & (links["row"] == row)]
     if mine is None or not len(mine):
         have = [] if links is None else list(dict.fromkeys(links["gene"].astype(str)))
         raise InputError(
-            f"no attribution of {gene!r} in {row!r} (genes there: {first(have) or 'none'}); "
-            f"run scget.tl.attribute(mdata, model, genes=[{gene!r}])"
+            f"no links of {gene!r} in {row!r} (genes there: {first(have) or 'none'}); "
+            f"run scget.tl.attribute(mdata, model, genes=[{gene!r}]) or scget.tl.links"
         )
     return mine
