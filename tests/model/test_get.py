@@ -547,3 +547,21 @@ def test_settings_without_meaning_are_refused(toy, arguments, message):
         model.train(1, enable_progress_bar=False, accelerator="cpu", **arguments)
     assert not model.is_trained and model.scaling is None
     assert all(torch.equal(t, before[n]) for n, t in model.module.state_dict().items())
+
+
+def test_a_model_says_what_it_is(trained, toy):
+    assert repr(trained).splitlines() == [
+        "GET: 5 motif clusters; 16 wide, 1 layers, 2 heads, windows of 16 regions; task 'expression'",
+        "trained on 5 rows, 2 chromosomes",
+        "rows held out: T5",
+        "chromosomes held out: chr10",
+    ]
+    GET.setup_mudata(toy)
+    model = GET(toy, width=8, n_layers=1, n_heads=2)
+    assert repr(model).splitlines()[-1] == "not trained yet"
+    model.pretrain(1, enable_progress_bar=False)
+    assert repr(model).splitlines()[1:] == [
+        "pretrained on 6 rows, 3 chromosomes",
+        "rows held out: none",
+        "chromosomes held out: none",
+    ]

@@ -26,18 +26,32 @@ def test_predicted_shows_genes_and_their_correlation(answered, trained):
     observed = np.log10(1e6 * counts / counts.sum(1, keepdims=True) + 1)
     predicted = answered["rna"].layers["get"]
     able = np.isfinite(predicted[5])
+    pairs = answered["atac"].uns["peak_annotation"]
+    unseen = pairs[pairs["region"].str.startswith("chr10:")]["gene"].unique()
+    seen = pairs[~pairs["region"].str.startswith("chr10:")]["gene"].unique()
+    apart = np.isin(answered["rna"].var_names, np.setdiff1d(unseen, seen))
     ax = scget.pl.predicted(answered, "T5", show=False)
-    points = ax.collections[0].get_offsets()
-    np.testing.assert_allclose(points, np.column_stack([observed[5], predicted[5]])[able], rtol=1e-5)
-    assert f"r = {np.corrcoef(observed[5][able], predicted[5][able])[0, 1]:.2f}, 50 genes" in ax.get_title()
+    both = np.column_stack([observed[5], predicted[5]])
+    for points, genes in zip(ax.collections, (able & ~apart, able & apart), strict=True):
+        np.testing.assert_allclose(points.get_offsets(), both[genes], rtol=1e-5)
+    r, r_apart = (np.corrcoef(both[genes].T)[0, 1] for genes in (able & ~apart, able & apart))
+    assert f"r = {r:.2f}, {(able & ~apart).sum()} genes" in ax.get_title()
+    (label,) = ax.get_legend().get_texts()
+    assert label.get_text() == f"chromosomes held out: r = {r_apart:.2f}, {apart.sum()} genes"
+    ax = scget.pl.predicted(answered, "T5", genes=answered["rna"].var_names[apart].tolist(), show=False)
+    assert len(ax.collections) == 1 and ax.get_legend() is None
 
     mean = observed[:5].mean(axis=0)
     ax = scget.pl.predicted(
-        answered, "T5", training_rows=trained.holdout.seen_obs, genes=["G1", "G2", "G3"], show=False
+        answered,
+        "T5",
+        training_rows=trained.holdout.seen_obs,
+        genes=answered["rna"].var_names[~apart][1:4].tolist(),
+        show=False,
     )
     points = ax.collections[0].get_offsets()
-    np.testing.assert_allclose(points[:, 0], (observed[5] - mean)[1:4], atol=1e-5)
-    np.testing.assert_allclose(points[:, 1], (predicted[5] - mean)[1:4], atol=1e-5)
+    np.testing.assert_allclose(points[:, 0], (observed[5] - mean)[~apart][1:4], atol=1e-5)
+    np.testing.assert_allclose(points[:, 1], (predicted[5] - mean)[~apart][1:4], atol=1e-5)
     assert "delta r" in ax.get_title() and "3 genes" in ax.get_title()
 
 

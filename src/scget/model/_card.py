@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._get import GET
 
 _TAGS = ["biology", "genomics", "gene-expression", "chromatin-accessibility", "atac-seq"]
+_FEW_NAMES = 3  # of what was held out, in the text of a model
 _METRIC_COLUMNS = ["split", "row", "metric", "predictor", "value"]
 _MOST_NAMES = 100  # of rows in a card; all are in model.json
 _SPLITS = {
@@ -189,3 +190,19 @@ def _names(names: Sequence[str] | None) -> str:
 def _text(value: Any) -> str:
     """One line of plain text: names come from data, and must neither break a table nor become markup."""
     return re.sub(r"([\\`*_\[\]<>|&~#])", r"\\\1", " ".join(str(value).split()))
+
+
+def told_shortly(model: GET) -> str:
+    """What a notebook shows of a model: its size, what it was trained on, and what was held out."""
+    config, holdout = model.config, model.holdout
+    size = f"{config.width} wide, {config.n_layers} layers, {config.n_heads} heads, windows of {model.window} regions"
+    lines = [f"GET: {config.n_motifs:,} motif clusters; {size}; task {config.task!r}"]
+    if holdout is None:
+        return "\n".join([*lines, "not trained yet"])
+    lines.append(
+        f"{'trained' if model.is_trained_ else 'pretrained'} on {len(holdout.seen_obs):,} rows, {len(holdout.seen_chroms):,} chromosomes"
+    )
+    for what, names in (("rows", holdout.obs), ("chromosomes", holdout.chroms)):
+        more = f" and {len(names) - _FEW_NAMES:,} more" if len(names) > _FEW_NAMES else ""
+        lines.append(f"{what} held out: {', '.join(map(str, names[:_FEW_NAMES])) or 'none'}{more}")
+    return "\n".join(lines)

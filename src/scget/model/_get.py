@@ -17,6 +17,7 @@ from scget.module import ExpressionNet, _lora
 
 from . import _checkpoint, _embed, _explain, _finetune, _folds, _hub, _import, _links, _train
 from ._accessibility import predict_regions
+from ._card import told_shortly
 from ._expression import SlotPrediction
 from ._fit import seeded
 from ._infer import predict_all
@@ -264,6 +265,9 @@ class GET(BaseModelClass):
         model = _checkpoint.restore(cls, Path(dir_path), mdata)
         model.to_device(pick_device(accelerator))
         return model
+
+    def __repr__(self) -> str:
+        return told_shortly(self)
 
     from_checkpoint = classmethod(_import.from_checkpoint)
 

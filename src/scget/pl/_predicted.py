@@ -16,6 +16,7 @@ from ._shared import axes, finish, observed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pandas as pd
     from matplotlib.axes import Axes
     from mudata import MuData
 
@@ -28,6 +29,7 @@ def predicted(
     genes: Sequence[str] | None = None,
     key: str = "get",
     rna: str = _keys.RNA,
+    atac: str = _keys.ATAC,
     layer: str | None = None,
     ax: Axes | None = None,
     show: bool | None = None,
@@ -45,14 +47,15 @@ def predicted(
         Subtract the observed mean of these rows from both axes: what differs between cell types. None: as it is.
     genes
         Names. None: all that were predicted.
-    key, rna, layer
-        ``key_added`` of the prediction, name of the RNA modality, layer of its raw counts (None: ``X``).
+    key, rna, atac, layer
+        ``key_added`` of the prediction, names of the modalities, layer of raw RNA counts (None: ``X``).
     ax, show, return_fig
         As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure.
+    None when shown, else the axes or, with ``return_fig``, the figure. Genes that start only on chromosomes held out in
+    training, whose mean the model does not know, are drawn apart, with their own correlation.
 
     Examples
     --------
@@ -75,13 +78,35 @@ def predicted(
     kept = np.isfinite(y)
     if not kept.any():
         raise InputError(f"none of {len(y)} genes was predicted: they have no promoter region")
-    x, y = x[kept].to_numpy(), y[kept].to_numpy()
+    x, y = x[kept], y[kept]
+    apart = _held_out(mdata, x.index, key, atac)
+    name = "r" if training_rows is None else "delta r"
     drawn = axes(ax, (4, 4))
-    drawn.scatter(x, y, s=6, alpha=0.4, linewidths=0, rasterized=True)
+    _scatter(drawn, x, y, apart, name)
     limits = [min(x.min(), y.min()), max(x.max(), y.max())]
     drawn.plot(limits, limits, color="0.5", lw=0.8, zorder=0)
     what = "log10(CPM + 1)" if training_rows is None else "minus mean of training rows, log10"
-    name = "r" if training_rows is None else "delta r"
     drawn.set(xlabel=f"observed, {what}", ylabel=f"predicted, {what}")
-    drawn.set_title(f"{row}: {name} = {pearson(y, x):.2f}, {len(x):,} genes")
+    drawn.set_title(f"{row}: {name} = {pearson(y[~apart], x[~apart]):.2f}, {(~apart).sum():,} genes")
     return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+
+
+def _scatter(drawn: Axes, x: pd.Series, y: pd.Series, apart: np.ndarray, name: str) -> None:
+    """A point per gene; those ``apart`` in another colour, with their correlation in the legend."""
+    drawn.scatter(x[~apart], y[~apart], s=6, alpha=0.4, linewidths=0, rasterized=True)
+    if apart.any():
+        r, n = pearson(y[apart], x[apart]), apart.sum()
+        label = f"chromosomes held out: {name} = {r:.2f}, {n:,} genes"
+        drawn.scatter(x[apart], y[apart], s=6, alpha=0.6, linewidths=0, rasterized=True, c="tab:orange", label=label)
+        drawn.legend(loc="upper left", fontsize="small", frameon=False, handletextpad=0.1)
+
+
+def _held_out(mdata: MuData, genes: pd.Index, key: str, atac: str) -> np.ndarray:
+    """Genes all of whose promoters are on chromosomes held out; none, where that holds for all of them."""
+    chroms = mdata.uns.get(key, {}).get("holdout_chroms", [])
+    if not len(chroms) or atac not in mdata.mod:
+        return np.zeros(len(genes), dtype=bool)
+    pairs = mdata[atac].uns[_keys.PEAK_ANNOTATION]
+    apart = pairs["region"].astype(str).str.rsplit(":", n=1).str[0].isin(list(chroms))
+    apart_g = apart.groupby(pairs["gene"].astype(str)).all().reindex(genes.astype(str), fill_value=False).to_numpy()
+    return np.zeros(len(genes), dtype=bool) if apart_g.all() else apart_g
