@@ -6,14 +6,17 @@ WORKERS  ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test tutorials lint docs clean
 .NOTPARALLEL:
 
 demo: .venv/.with-test
 	$(BIN)/python -m scget demo
 
 test: .venv/.with-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbmake tests tutorials
+
+tutorials: .venv/.with-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbmake tutorials
 
 lint: .venv/.with-dev
 	$(BIN)/ruff check .
