@@ -3,6 +3,7 @@
 from ._attribution import attribution
 from ._perturbed import perturbed, screened
 from ._predicted import predicted
+from ._regulators import regulators
 from ._scores import scores
 
-__all__ = ["attribution", "perturbed", "predicted", "scores", "screened"]
+__all__ = ["attribution", "perturbed", "predicted", "regulators", "scores", "screened"]
