@@ -153,3 +153,34 @@ def test_help_offers_own_data(capsys):
         _demo.main(["demo", "--help"])
     shown = capsys.readouterr().out
     assert all(f"--{name}" in shown for name in ("mdata", "genome", "annotation", "motifs", "holdout-obs", "groupby"))
+
+
+@pytest.mark.slow
+def test_regulators_are_the_motifs_that_act(output):
+    """By every fifth gene: motifs that act in the unseen cell type before decoys, and the motif of a planted list."""
+    out, _ = output
+    pb, truth = mudata.read_h5mu(out / "demo.h5mu"), scget.datasets.simulated(out / "regulators", seed=0)
+    model = scget.model.GET.load(out / "model", pb, accelerator="cpu")
+    genes = sorted(truth.links["gene"].unique())[::5]
+    scget.tl.attribute(pb, model, genes=genes, top=1)
+    scget.tl.regulators(pb, rows=["type10"])
+    table = pb.uns["get"]["regulators"].astype({"motif": str}).set_index("motif")
+    effect = truth.motif_effects.loc["type10"]
+    table, acts = table.loc[effect.index], effect.abs().to_numpy() > 1e-9
+    ranks = {name: scget.bm.auroc(table[name].abs().to_numpy(), acts) for name in ("effect", "specific", "apart")}
+    print(ranks, scget.bm.pearson(table["specific"].to_numpy(), effect.to_numpy()))
+    assert ranks["apart"] >= 0.8 and ranks["specific"] > 0.7
+    assert scget.bm.pearson(table["specific"].to_numpy(), effect.to_numpy()) > 0.3
+    alone = truth.links.merge(truth.sites[["region", "motif"]].drop_duplicates(), on="region")
+    departs = truth.openness.loc["type10"] - truth.openness.mean()
+    alone["adds"] = alone["effect"] * departs.reindex(alone["region"]).to_numpy()
+    lists = {}
+    for motif in effect.abs().nlargest(4).index:
+        by_gene = alone[(alone["motif"] == motif) & alone["gene"].isin(genes)].groupby("gene")["adds"].sum()
+        lists[motif] = (by_gene * np.sign(effect[motif])).nlargest(20).index.tolist()
+    scget.tl.regulators(pb, gene_sets=lists, rows=["type10"])
+    table = pb.uns["get"]["regulators"]
+    table["place"] = table["z"].abs().groupby(table["gene_set"], observed=True).rank(ascending=False)
+    own = table[table["motif"].astype(str) == table["gene_set"].astype(str)]
+    print(own[["motif", "z", "fdr", "place"]])
+    assert (own["place"] <= 3).sum() >= 2 and (own["place"] == 1).any()

@@ -40,11 +40,11 @@ def motif_null(
         z_gm = each[row].z(table.to_numpy(dtype=np.float64))
         z[row] = pd.DataFrame(z_gm, index=table.index, columns=table.columns)
         fdr[row] = z[row].copy()
-        fdr[row][:] = _rates(2 * _tail(np.abs(z_gm), n_shuffles))
+        fdr[row][:] = false_discovery_rates(2 * _tail(np.abs(z_gm), n_shuffles))
         mean_m = table.abs().mean().to_numpy(dtype=np.float64)
         z_m = over_genes[row].z(mean_m)
         columns = {"row": row, "motif": table.columns.astype(str), "mean": mean_m, "shuffled": over_genes[row].mean}
-        lines.append(pd.DataFrame({**columns, "z": z_m, "fdr": _rates(_tail(z_m, n_shuffles))}))
+        lines.append(pd.DataFrame({**columns, "z": z_m, "fdr": false_discovery_rates(_tail(z_m, n_shuffles))}))
     return MotifNull(z, fdr, pd.concat(lines, ignore_index=True))
 
 
@@ -71,7 +71,7 @@ def _tail(z: np.ndarray, n: int) -> np.ndarray:
     return t.sf(z / np.sqrt(1 + 1 / n), n - 1)
 
 
-def _rates(probability: np.ndarray) -> np.ndarray:
+def false_discovery_rates(probability: np.ndarray) -> np.ndarray:
     """False discovery rates of those that are known."""
     rates, known = np.full(probability.shape, np.nan), np.isfinite(probability)
     if known.any():

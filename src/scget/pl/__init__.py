@@ -4,6 +4,7 @@ from ._attribution import attribution
 from ._links import links
 from ._perturbed import perturbed, screened
 from ._predicted import predicted
+from ._regulators import regulators
 from ._scores import scores
 
-__all__ = ["attribution", "links", "perturbed", "predicted", "scores", "screened"]
+__all__ = ["attribution", "links", "perturbed", "predicted", "regulators", "scores", "screened"]

@@ -7,8 +7,10 @@ from ._broadcast import broadcast
 from ._embed import embed
 from ._export import to_bedpe, to_peak_annotation
 from ._links import links
+from ._net import to_net
 from ._perturb import perturb
 from ._predict import predict
+from ._regulators import regulators
 from ._screen import screen
 from ._transfer import transfer_labels
 
@@ -20,8 +22,10 @@ __all__ = [
     "links",
     "perturb",
     "predict",
+    "regulators",
     "screen",
     "to_bedpe",
+    "to_net",
     "to_peak_annotation",
     "transfer_labels",
 ]

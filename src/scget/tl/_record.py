@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from scget.model import GET, Ensemble
 
 UNIT = "log10(CPM + 1)"
-OF_ROWS = ("links", "linked", "gap", "motif_null", "attribution")  # entries of the record that are answers
+OF_ROWS = (
+    "links",
+    "linked",
+    "gap",
+    "motif_null",
+    "attribution",
+    "regulators",
+    "regulated",
+)  # entries of the record that are answers
 
 
 def write_record(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> dict[str, Any]:
