@@ -106,7 +106,7 @@ def test_a_damaged_file_is_noticed_and_replaced(tmp_path, damage, no_scan):
     whole = file.read_bytes()
     file.write_bytes(damage(whole))
     with pytest.warns(
-        ScgetWarning, match=r"The scan kept at '.*\.scan' is damaged: its checksum is wrong. Scanning anew"
+        ScgetWarning, match=r"The scan kept at '.*\.scan' is damaged: its checksum is wrong. Making it anew"
     ):
         same(scan_regions(*data, cache=tmp_path)[0], expected)
     assert file.read_bytes() == whole
@@ -133,7 +133,7 @@ def test_a_disk_that_refuses_costs_no_result(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_scan_cache.os, "fsync", full)
-    with pytest.warns(ScgetWarning, match="Cannot keep the scan .*No space left.* The scores are right"):
+    with pytest.warns(ScgetWarning, match="Cannot keep the scan .*No space left.* The result is right"):
         scores, _ = scan_regions(*data, cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
     same(scores, scan_regions(*data)[0])

@@ -1,4 +1,4 @@
-"""Motif scans kept in a folder, each in a file named by a hash of all that decides it.
+"""Motif scans, and other matrices that take long, kept in a folder, each in a file named by a hash of what decides it.
 
 A file is the sha256 of its name and content, 32 bytes, then a CSR matrix in the safetensors format. It is written under
 another name and then renamed, so that no process ever sees half of it.
@@ -41,10 +41,10 @@ def scan_key(codes: np.ndarray, offsets: np.ndarray, settings: Mapping[str, Any]
     return digest.hexdigest()
 
 
-def cached(cache: str | PathLike[str], key: str, make: Callable[[], csr_matrix]) -> csr_matrix:
-    """Read the matrix of that key from the folder; where it is not there, or damaged, make and keep it."""
+def cached(cache: str | PathLike[str], key: str, make: Callable[[], csr_matrix], what: str = "scan") -> csr_matrix:
+    """Read the matrix of that key from the folder; where it is not there, or damaged, make and keep it (a ``what``)."""
     check_folder(cache)
-    path = Path(cache).expanduser() / f"{key}.scan"
+    path = Path(cache).expanduser() / f"{key}.{what}"
     scores = _read(path)
     if scores is None:
         scores = make()
@@ -67,10 +67,10 @@ def _read(path: Path) -> csr_matrix | None:
     try:
         content = memoryview(path.read_bytes())
     except OSError as error:
-        warn(f"Cannot read the scan kept at '{path}' ({error}); scanning anew.")
+        warn(f"Cannot read the {path.suffix[1:]} kept at '{path}' ({error}); making it anew.")
         return None
     if content[:32] != _digest(path, content[32:]):
-        warn(f"The scan kept at '{path}' is damaged: its checksum is wrong. Scanning anew and replacing it.")
+        warn(f"The {path.suffix[1:]} kept at '{path}' is damaged: its checksum is wrong. Making it anew.")
         return None
     parts = {name: values.copy() for name, values in load(bytes(content[32:])).items()}  # what is loaded is read-only
     return csr_matrix((parts["data"], parts["indices"], parts["indptr"]), shape=tuple(parts["shape"].tolist()))
@@ -91,7 +91,9 @@ def _write(path: Path, scores: csr_matrix) -> None:
             os.fsync(file.fileno())
         os.replace(own, path)
     except OSError as error:
-        warn(f"Cannot keep the scan at '{path}' ({error}). The scores are right, but the next call scans again.")
+        warn(
+            f"Cannot keep the {path.suffix[1:]} at '{path}' ({error}). The result is right; the next call makes it again."
+        )
     finally:
         with suppress(OSError):
             own.unlink(missing_ok=True)
