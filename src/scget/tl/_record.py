@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from scget.model import GET, Ensemble
 
 UNIT = "log10(CPM + 1)"
-OF_ROWS = ("links", "linked", "gap", "motif_null", "attribution")  # entries of the record that are answers
+OF_ROWS = (
+    "links",
+    "linked",
+    "gap",
+    "motif_null",
+    "attribution",
+    "motif_network",
+    "motif_network_left_out",
+    "motif_pairs",
+    "paired",
+)  # entries of the record that are answers
 
 
 def write_record(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> dict[str, Any]:
