@@ -184,3 +184,25 @@ def test_regulators_are_the_motifs_that_act(output):
     own = table[table["motif"].astype(str) == table["gene_set"].astype(str)]
     print(own[["motif", "z", "fdr", "place"]])
     assert (own["place"] <= 3).sum() >= 2 and (own["place"] == 1).any()
+
+
+@pytest.mark.slow
+def test_pairs_of_motifs_that_act_together_are_found(output):
+    """The 4 planted pairs among all 276, by interactions in the windows of 60 genes in the unseen cell type."""
+    out, _ = output
+    pb, truth = mudata.read_h5mu(out / "demo.h5mu"), scget.datasets.simulated(out / "pairs", seed=0)
+    model = scget.model.GET.load(out / "model", pb, accelerator="cpu")
+    scget.tl.motif_pairs(pb, model, rows=["type10"], n_genes=60)
+    scget.tl.motif_network(pb, row="type10", n_draws=5)
+    pairs, edges = (pb.uns["get"][name].astype({"row": str}) for name in ("motif_pairs", "motif_network"))
+    planted = {frozenset(pair) for pair in truth.motif_pairs[["motif_a", "motif_b"]].itertuples(index=False, name=None)}
+    names = [frozenset(pair) for pair in pairs[["motif_a", "motif_b"]].astype(str).itertuples(index=False, name=None)]
+    acts, per_region = np.array([name in planted for name in names]), pairs["regions"].clip(lower=1e-9)
+    assert acts.sum() == 4 and len(acts) == 276
+    alone = pairs["rms"] / np.sqrt(per_region)  # planted pairs sit in one region more often than others: not for that
+    ours, corrected = (scget.bm.auroc(score.to_numpy(), acts) for score in (pairs["rms"], alone))
+    by_edge = [frozenset(edge) for edge in edges[["source", "target"]].astype(str).itertuples(index=False, name=None)]
+    weight = pd.Series(edges["weight"].abs().to_numpy(), index=by_edge)
+    causal = scget.bm.auroc(np.array([weight.get(name, 0.0) for name in names]), acts)
+    print(ours, corrected, causal)
+    assert ours >= 0.8 and corrected >= 0.7 and causal >= 0.75

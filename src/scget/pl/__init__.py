@@ -2,9 +2,19 @@
 
 from ._attribution import attribution
 from ._links import links
+from ._motif_network import motif_network
 from ._perturbed import perturbed, screened
 from ._predicted import predicted
 from ._regulators import regulators
 from ._scores import scores
 
-__all__ = ["attribution", "links", "perturbed", "predicted", "regulators", "scores", "screened"]
+__all__ = [
+    "attribution",
+    "links",
+    "motif_network",
+    "perturbed",
+    "predicted",
+    "regulators",
+    "scores",
+    "screened",
+]

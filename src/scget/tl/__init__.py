@@ -7,6 +7,8 @@ from ._broadcast import broadcast
 from ._embed import embed
 from ._export import to_bedpe, to_peak_annotation
 from ._links import links
+from ._motif_network import motif_network
+from ._motif_pairs import motif_pairs
 from ._net import to_net
 from ._perturb import perturb
 from ._predict import predict
@@ -20,6 +22,8 @@ __all__ = [
     "broadcast",
     "embed",
     "links",
+    "motif_network",
+    "motif_pairs",
     "perturb",
     "predict",
     "regulators",

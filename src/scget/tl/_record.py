@@ -26,6 +26,10 @@ OF_ROWS = (
     "attribution",
     "regulators",
     "regulated",
+    "motif_network",
+    "motif_network_left_out",
+    "motif_pairs",
+    "paired",
 )  # entries of the record that are answers
 
 
