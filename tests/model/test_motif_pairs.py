@@ -38,10 +38,11 @@ class Product(torch.nn.Module):
         self.config = config
         self.cls_token = torch.nn.Parameter(torch.zeros(1))  # says where the network is
 
-    def forward(self, tokens_brf, center_br=None, pad_br=None):
+    def forward(self, tokens_brf, center_br=None, pad_br=None, at_b=None):
         a, c, d, e = (tokens_brf[..., i] for i in (0, 2, 3, 4))
         value_b = (0.5 * a + 3 * a * c - 2 * c * d * e).sum(1)
-        return value_b[:, None, None].expand(*tokens_brf.shape[:2], self.config.n_outputs)
+        n_read = tokens_brf.shape[1] if at_b is None else 1
+        return value_b[:, None, None].expand(-1, n_read, self.config.n_outputs)
 
 
 @pytest.fixture
