@@ -45,20 +45,44 @@ def screen_genes(
     region_e, edit_n = np.unique(pairs["region"], return_inverse=True)
     motif_n = np.arange(len(table.motifs))
     edits = [Edit((Step(kind, region_e[e : e + 1], motif_n, None),)) for e in range(len(region_e))]
-    key_n = pairs["gene"].to_numpy() * len(region_e) + edit_n  # sorted: genes in the order asked, then regions
-    effect_kn = np.zeros((len(row_k), len(pairs)))
+    asked = table.genes[gene_g].astype(str).tolist()
+    effect_kn = effects_of_pairs(
+        model, table, asked, rows, edits=edits, edit_n=edit_n, gene_n=pairs["gene"].to_numpy(), batch_size=batch_size
+    )
+    effect_kn = np.nan_to_num(effect_kn)
+    return _named(table, pairs, row_k, gene_g, effect_kn)
+
+
+def effects_of_pairs(
+    model: GET | Ensemble,
+    table: RegionTable,
+    genes: Sequence[str],
+    rows: Sequence[str] | None,
+    *,
+    edits: Sequence[Edit],
+    edit_n: np.ndarray,
+    gene_n: np.ndarray,
+    batch_size: int,
+) -> np.ndarray:
+    """What edit ``edit_n`` adds to the prediction of gene ``gene_n`` (its place in ``genes``), rows x pairs.
+
+    NaN where a row shows no promoter of the gene. No pair may be there twice.
+    """
+    key_n = gene_n * len(edits) + edit_n
+    order = np.argsort(key_n)
+    sorted_n = key_n[order]
+    effect_kn = np.zeros((len(table.row_positions(rows)), len(key_n)))
     for where, share_g in members_asked(model, table, genes, rows, batch_size):
         for k, what_if in enumerate(rows_of(where, batch_size)):
-            more_n = np.zeros(len(pairs))
+            more_n = np.zeros(len(key_n))
             for found in what_if.effects(edits):
-                key_i = found.gene_i * len(region_e) + found.edit_i
-                at_i = np.searchsorted(key_n, key_i).clip(max=len(key_n) - 1)
-                asked = key_n[at_i] == key_i  # the window of one gene holds regions out of another's reach
-                np.add.at(more_n, at_i[asked], found.value_i[asked])
-            raw_n = what_if.raw_g[pairs["gene"]]
-            change_n = np.maximum(raw_n + more_n, 0) - np.maximum(raw_n, 0)
-            effect_kn[k] += share_g[pairs["gene"]] * np.nan_to_num(change_n)
-    return _named(table, pairs, row_k, gene_g, effect_kn)
+                key_i = found.gene_i * len(edits) + found.edit_i
+                at_i = np.searchsorted(sorted_n, key_i).clip(max=len(key_n) - 1)
+                asked = sorted_n[at_i] == key_i  # a window holds genes and regions that are no pair
+                np.add.at(more_n, order[at_i[asked]], found.value_i[asked])
+            raw_n = what_if.raw_g[gene_n]
+            effect_kn[k] += share_g[gene_n] * (np.maximum(raw_n + more_n, 0) - np.maximum(raw_n, 0))
+    return effect_kn
 
 
 def _pairs(table: RegionTable, gene_g: np.ndarray, reach: int) -> pd.DataFrame:
