@@ -11,6 +11,7 @@ from ._perturb import perturb
 from ._predict import predict
 from ._screen import screen
 from ._transfer import transfer_labels
+from ._variants import variants
 
 __all__ = [
     "Change",
@@ -24,4 +25,5 @@ __all__ = [
     "to_bedpe",
     "to_peak_annotation",
     "transfer_labels",
+    "variants",
 ]
