@@ -206,3 +206,44 @@ def test_pairs_of_motifs_that_act_together_are_found(output):
     causal = scget.bm.auroc(np.array([weight.get(name, 0.0) for name in names]), acts)
     print(ours, corrected, causal)
     assert ours >= 0.8 and corrected >= 0.7 and causal >= 0.75
+
+
+@pytest.mark.slow
+def test_destroying_planted_sites_does_what_the_rule_says(output):
+    """Sites replaced one by one in the unseen cell type, beside weight x openness x what the motif adds to its region.
+
+    The truth holds openness fixed, as the model does. Change of score x accessibility x nearness knows no sign.
+    """
+    from scget.datasets import _planted
+
+    out, _ = output
+    pb, truth = mudata.read_h5mu(out / "demo.h5mu"), scget.datasets.simulated(out / "variants", seed=0)
+    model = scget.model.GET.load(out / "model", pb, accelerator="cpu")
+    sites = truth.sites.sample(600, random_state=0)
+    alleles = sites.rename(columns={"sequence": "ref", "motif": "id"}).assign(pos=sites["start"] + 1)
+    alleles = alleles.assign(alt=alleles["ref"].str.translate(str.maketrans("ACGT", "CATG")))
+    files = {"genome": truth.genome, "motifs": truth.motifs}
+    found, motifs = scget.tl.variants(pb, model, alleles, **files, rows=["type10"], reach=_demo.NEAR)
+    lost = motifs.groupby("variant", observed=True)["change"].min()
+    assert (lost < -8).mean() > 0.95 and found["variant"].nunique() == 600
+    found = found.dropna(subset="effect")
+    region, motif = found["region"].astype(str), found["id"].astype(str)
+    rule = _planted.make_rule(np.random.default_rng(0), len(truth.openness), truth.activity.shape[1])
+    content = pd.crosstab(truth.sites["region"], truth.sites["motif"]).reindex(columns=rule.names, fill_value=0)
+    adds = pd.DataFrame(_planted.motif_effect(rule, content.to_numpy()), content.index, content.columns).stack()
+    weight = truth.links.groupby(["gene", "region"])["weight"].first()
+    weight = weight.reindex(pd.MultiIndex.from_arrays([found["gene"].astype(str), region])).fillna(0).to_numpy()
+    openness = truth.openness.loc["type10"].reindex(region).to_numpy()
+    planted = -weight * openness * adds.reindex(pd.MultiIndex.from_arrays([region, motif])).to_numpy()
+    accessible = pb["atac"].to_df().loc["type10"].reindex(region).to_numpy()
+    simple = found["change"].fillna(0).abs() * accessible * np.exp(-found["distance"].abs() / 10_000)
+    effect, unseen = found["effect"].to_numpy(), (found["chrom"] == "chr8").to_numpy()
+    acting = (truth.motif_effects != 0).any().reindex(motif).to_numpy()
+    sizes, ours = np.abs(effect), scget.bm.auroc(np.abs(effect), acting)
+    by_simple = scget.bm.auroc(simple.to_numpy(), acting)
+    print("acting against decoys", ours, by_simple, sizes[acting].mean() / sizes[~acting].mean())
+    print("r", scget.bm.pearson(effect, planted), scget.bm.pearson(effect[unseen], planted[unseen]))
+    print("r of the simple score, of either sign", scget.bm.pearson(simple.to_numpy(), planted))
+    assert ours > 0.65 and ours > by_simple + 0.05 and sizes[acting].mean() > 2 * sizes[~acting].mean()
+    assert scget.bm.pearson(effect, planted) > 0.15 + abs(scget.bm.pearson(simple.to_numpy(), planted))
+    assert scget.bm.pearson(effect[unseen], planted[unseen]) > 0.35

@@ -47,15 +47,38 @@ def screen_genes(
     region_e, edit_n = np.unique(pairs["region"], return_inverse=True)
     motif_n = np.arange(len(table.motifs))
     edits = [Edit((Step(kind, region_e[e : e + 1], motif_n, None),)) for e in range(len(region_e))]
-    effect_kn = np.zeros((len(row_k), len(pairs)))
+    asked = table.genes[gene_g].astype(str).tolist()
+    effect_kn = effects_of_pairs(
+        model, table, asked, rows, edits=edits, edit_n=edit_n, gene_n=pairs["gene"].to_numpy(), batch_size=batch_size,
+        cache=cache,
+    )  # fmt: skip
+    return _named(table, pairs, row_k, gene_g, np.nan_to_num(effect_kn))
+
+
+def effects_of_pairs(
+    model: GET | Ensemble,
+    table: RegionTable,
+    genes: Sequence[str],
+    rows: Sequence[str] | None,
+    *,
+    edits: Sequence[Edit],
+    edit_n: np.ndarray,
+    gene_n: np.ndarray,
+    batch_size: int,
+    cache: Folder = None,
+) -> np.ndarray:
+    """What edit ``edit_n`` adds to the prediction of gene ``gene_n`` (its place in ``genes``), rows x pairs.
+
+    NaN where a row shows no promoter of the gene.
+    """
+    effect_kn = np.zeros((len(table.row_positions(rows)), len(edit_n)))
     for member, where, share_g in members_asked(model, table, genes, rows, batch_size):
-        kept = Kept(cache, member, table, asked="screen", kind=kind, regions=region_e, genes=gene_g)
+        kept = Kept(cache, member, table, asked="edits of genes", edits=edits, genes=where.gene_g)
         for k, what_if in enumerate(rows_of(where, batch_size)):
-            more_n = np.asarray(what_if.added(edits, kept)[edit_n, pairs["gene"].to_numpy()]).ravel()
-            raw_n = what_if.raw_g[pairs["gene"]]
-            change_n = np.maximum(raw_n + more_n, 0) - np.maximum(raw_n, 0)
-            effect_kn[k] += share_g[pairs["gene"]] * np.nan_to_num(change_n)
-    return _named(table, pairs, row_k, gene_g, effect_kn)
+            more_n = np.asarray(what_if.added(edits, kept)[edit_n, gene_n]).ravel()
+            raw_n = what_if.raw_g[gene_n]
+            effect_kn[k] += share_g[gene_n] * (np.maximum(raw_n + more_n, 0) - np.maximum(raw_n, 0))
+    return effect_kn
 
 
 def _pairs(table: RegionTable, gene_g: np.ndarray, reach: int) -> pd.DataFrame:

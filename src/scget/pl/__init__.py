@@ -7,6 +7,7 @@ from ._perturbed import perturbed, screened
 from ._predicted import predicted
 from ._regulators import regulators
 from ._scores import scores
+from ._variants import variants
 
 __all__ = [
     "attribution",
@@ -17,4 +18,5 @@ __all__ = [
     "regulators",
     "scores",
     "screened",
+    "variants",
 ]

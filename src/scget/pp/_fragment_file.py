@@ -49,7 +49,7 @@ def read_fragments(path: Path) -> Iterator[pd.DataFrame]:
     if not path.is_file():
         raise FileNotFoundError(f"no fragment file '{path}'. Give its path, such as 'atac_fragments.tsv.gz'.")
     empty = True
-    for line, block in _read_blocks(path):
+    for line, block in read_blocks(path):
         text = _COMMENT.sub(b"", block)  # leaves an empty line, so that lines keep their numbers
         if text.strip():
             empty = False
@@ -58,7 +58,7 @@ def read_fragments(path: Path) -> Iterator[pd.DataFrame]:
         raise InputError(f"'{path.name}' holds no fragments. {_NEEDED}")
 
 
-def _read_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
+def read_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield blocks of whole lines, each with the number of its first line."""
     size, line = path.stat().st_size, 1
     progress = {"total": size, "desc": f"Reading {path.name}", "unit": "B", "unit_scale": True, "leave": False}

@@ -84,11 +84,11 @@ def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.nda
     codes = np.full(offsets[-1], OTHER, dtype=np.uint8)
     with (
         tqdm(total=len(regions), desc=f"Opening {path.name}", unit="region", leave=False) as bar,
-        _open(path, regions) as fasta,
+        open_fasta(path, regions) as fasta,
     ):
         known = check_fit(path, regions, {record.name: len(record) for record in fasta})
         bar.set_description("Reading sequences")
-        with _refuse_damage(path):
+        with refuse_damage(path):
             order = sort_order(regions)
             for i in order[known[order]].tolist():  # sorted, so that each block of a bgzip file is unpacked once
                 text = fasta[regions.chrom[i]][int(regions.start[i]) : int(regions.end[i])]
@@ -100,7 +100,7 @@ def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.nda
     return codes, offsets
 
 
-def _open(path: Path, regions: Regions) -> Fasta:
+def open_fasta(path: Path, regions: Regions) -> Fasta:
     """Open the file with an index that is not older than itself and tells where its sequences are."""
     with needs_extra("genome"):
         import pyfaidx
@@ -109,7 +109,7 @@ def _open(path: Path, regions: Regions) -> Fasta:
     kinds = (".fai", ".gzi") if path.name.lower().endswith((".gz", ".bgz")) else (".fai",)
     beside = [Path(f"{path}{kind}") for kind in kinds]
     changed = path.stat().st_mtime
-    with needs_extra("genome"), _refuse_damage(path):
+    with needs_extra("genome"), refuse_damage(path):
         fresh = all(index.is_file() and index.stat().st_mtime >= changed for index in beside)
         if fresh and index_fits(path, set(regions.chrom)):
             return pyfaidx.Fasta(path, **options)
@@ -124,7 +124,7 @@ def _open(path: Path, regions: Regions) -> Fasta:
 
 
 @contextmanager
-def _refuse_damage(path: Path) -> Iterator[None]:
+def refuse_damage(path: Path) -> Iterator[None]:
     """Name the file and a remedy in whatever pyfaidx raises for a file it cannot read."""
     import pyfaidx
 

@@ -15,6 +15,7 @@ from ._predict import predict
 from ._regulators import regulators
 from ._screen import screen
 from ._transfer import transfer_labels
+from ._variants import variants
 
 __all__ = [
     "Change",
@@ -32,4 +33,5 @@ __all__ = [
     "to_net",
     "to_peak_annotation",
     "transfer_labels",
+    "variants",
 ]
