@@ -175,11 +175,17 @@ class _DistanceSums(nn.Module):
         self.embed = nn.Linear(len(SCALES) * config.n_channels * (1 + N_CODES), config.width)
 
     def forward(self, tokens_brf: Tensor, center_br: Tensor) -> Tensor:
+        value_brv, distance_brr = self.values(tokens_brf), _distance(center_br).to(tokens_brf.dtype)
+        return self.of([torch.exp(-distance_brr / scale) @ value_brv for scale in SCALES])
+
+    def values(self, tokens_brf: Tensor) -> Tensor:
+        """What is summed, (b, r, v)."""
         motif_brm, channel_brc = tokens_brf[..., : self.n_motifs], tokens_brf[..., self.n_motifs :]
         coded = self.code(motif_brm)[..., None] * channel_brc[..., None, :]
-        value_brv = torch.cat([channel_brc, coded.flatten(2)], dim=-1)
-        distance_brr = _distance(center_br).to(value_brv.dtype)
-        sums = [torch.exp(-distance_brr / scale) @ value_brv for scale in SCALES]
+        return torch.cat([channel_brc, coded.flatten(-2)], dim=-1)
+
+    def of(self, sums: list[Tensor]) -> Tensor:
+        """Embedding of the sums, of each scale one."""
         return self.embed(F.dropout(torch.asinh(torch.cat(sums, dim=-1)), self.dropout, self.training))
 
 
@@ -199,11 +205,7 @@ class MaskedNet(nn.Module):
         _init_linear(self.head_mask)
 
     def forward(
-        self,
-        tokens_brf: Tensor,
-        mask_br: Tensor,
-        center_br: Tensor | None = None,
-        pad_br: Tensor | None = None,
+        self, tokens_brf: Tensor, mask_br: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None
     ) -> Tensor:
         """Predict the features of the regions where ``mask_br`` is True: (number masked, f), in window order."""
         h_brd = torch.where(mask_br[..., None], self.mask_token.to(tokens_brf.dtype), self.trunk.embed(tokens_brf))
