@@ -4,5 +4,6 @@ from ._attribute import Attribution, MotifNull
 from ._embed import Embedding
 from ._ensemble import Ensemble
 from ._get import GET
+from ._reporter import Reporter
 
-__all__ = ["GET", "Attribution", "Embedding", "Ensemble", "MotifNull"]
+__all__ = ["GET", "Attribution", "Embedding", "Ensemble", "MotifNull", "Reporter"]

@@ -7,6 +7,7 @@ from ._broadcast import broadcast
 from ._embed import embed
 from ._export import to_bedpe, to_peak_annotation
 from ._links import links
+from ._mpra import mpra, mpra_finetune
 from ._perturb import perturb
 from ._predict import predict
 from ._screen import screen
@@ -18,6 +19,8 @@ __all__ = [
     "broadcast",
     "embed",
     "links",
+    "mpra",
+    "mpra_finetune",
     "perturb",
     "predict",
     "screen",
