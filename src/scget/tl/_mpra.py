@@ -37,9 +37,10 @@ def mpra(
     Of each row ``n_windows`` windows are drawn, the same for all sequences. In the middle of each the region is given the
     motif scores of the sequence and made accessible, and expression is predicted there as for a gene never seen::
 
-        activity = mean over windows w of mean over strands s of level_ws + spread * deviation_ws
+        activity = mean over windows w and strands s of level_ws + (1 - share) * spread * deviation_ws
 
-    with the network's level in log10(CPM + 1), and its departure in the spread of all genes; of a model with
+    with the network's level in log10(CPM + 1), its departure in the spread of all genes, and the share that gene activity
+    has in departures; of a model with
     ``baseline="zero"``, expression itself. Gene activity, what is missed in similar rows and the bound at 0 are left out.
     Fu et al. 2025 take 600 windows, ``mode="add"`` and ``strands="max"``, and motif scores over the greatest of the library
     in place of the unit of the model.
