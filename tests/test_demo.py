@@ -247,3 +247,28 @@ def test_destroying_planted_sites_does_what_the_rule_says(output):
     assert ours > 0.65 and ours > by_simple + 0.05 and sizes[acting].mean() > 2 * sizes[~acting].mean()
     assert scget.bm.pearson(effect, planted) > 0.15 + abs(scget.bm.pearson(simple.to_numpy(), planted))
     assert scget.bm.pearson(effect[unseen], planted[unseen]) > 0.35
+
+
+@pytest.mark.slow
+def test_reporter_activity_follows_the_planted_effect(output, rng):
+    """Sites of regions of the unseen chromosome, written into random sequence: what they raise or lower is planted."""
+    out, _ = output
+    pb, truth = mudata.read_h5mu(out / "demo.h5mu"), scget.datasets.simulated(out / "mpra", seed=0)
+    model = scget.model.GET.load(out / "model", pb, accelerator="cpu")
+    links = truth.links[truth.links["region"].str.startswith("chr8:")].drop_duplicates("region")
+    planted = (links["effect"] / links["weight"]).set_axis(links["region"])
+    acting = truth.motif_effects.columns[truth.motif_effects.abs().sum() > 0]
+    sites = truth.sites[truth.sites["chrom"] == "chr8"].groupby("region")
+    decoys = sites["motif"].apply(lambda names: not names.isin(acting).any())
+    planted = pd.concat([planted.iloc[::4], pd.Series(0.0, decoys.index[decoys])])
+    sequences = pd.Series(
+        {
+            r: "".join("".join(rng.choice(list("ACGT"), 14)) + s for s in sites.get_group(r)["sequence"])
+            for r in planted.index
+        }
+    )
+    found = scget.tl.mpra(pb, model, sequences, motifs=truth.motifs, rows=["type10"], n_windows=6)["effect"]
+    raised, lowered, none = (found[which].mean() for which in (planted > 0.3, planted < -0.3, planted == 0))
+    r = np.corrcoef(found, planted)[0, 1]
+    print(r, raised, none, lowered, len(planted))
+    assert raised > none + 0.05 and lowered < none - 0.2 and r > 0.6

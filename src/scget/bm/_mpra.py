@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from scget._errors import InputError, first
+from scget.pp._inserts import check_once, element_keys, inserts
 
 from ._bootstrap import REPLICATES, check_sizes, draws, percentiles
 from ._metrics import pearson, r2, spearman
-from ._sequences import check_folds, element_keys, gc_content, inserts, kmer_counts, motif_sums, out_of_fold
+from ._sequences import check_folds, gc_content, kmer_counts, motif_sums, out_of_fold
 
 if TYPE_CHECKING:
     from scget.pp._motif_sets import Motifs
@@ -99,6 +100,8 @@ def mpra(
     if taken:
         raise InputError(f"{first(taken)} is the name of a baseline; name the prediction otherwise.")
     parts = None if sequences is None else inserts(_as_list("sequences", sequences, len(measured)), adaptor)
+    if parts is not None:
+        check_once(parts)
     keys = _keys(pairs, parts, len(measured))
     if parts is not None and keys is not None:
         check_folds(folds, keys)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scget._errors import InputError
+from scget.pp._inserts import reverse_complement
 from scget.pp._motif_sets import clusters_of, motif_set
 from scget.pp._motifs import scan_regions
 from scget.pp._sequence_scores import encode
@@ -19,38 +19,6 @@ if TYPE_CHECKING:
 
 ALPHAS = (1e-2, 1e-1, 1.0, 10.0)  # penalties tried, relative to the number of sequences
 INNER = 3  # folds of the training sequences by which the penalty is chosen
-
-
-def inserts(sequences: Sequence[str], adaptor: int) -> np.ndarray:
-    """Sequences in capitals without ``adaptor`` bases at each end; refuse what is no DNA, too short, or there twice."""
-    if isinstance(adaptor, bool) or not isinstance(adaptor, int | np.integer) or adaptor < 0:
-        raise InputError(f"adaptor is {adaptor!r}; a number of bases is needed, 0 for none.")
-    whole = [str(s).upper() for s in sequences]
-    cut = np.array([s[adaptor : len(s) - adaptor] for s in whole], dtype=object)
-    short = [s for s, c in zip(whole, cut, strict=True) if len(s) <= 2 * adaptor or not c]
-    if short:
-        raise InputError(f"{len(short):,} sequences have no base between adaptors of {adaptor}, first {short[0]!r}.")
-    odd = [s for s in cut if set(s) - set("ACGTN")]
-    if odd:
-        raise InputError(f"{len(odd):,} sequences hold other letters than A, C, G, T and N, first {odd[0][:40]!r}.")
-    _, at, times = np.unique(cut, return_index=True, return_counts=True)
-    if (times > 1).any():
-        one = cut[at[times > 1][0]]
-        raise InputError(
-            f"{int((times > 1).sum()):,} sequences occur more than once, first {one[:40]!r}. Give each one line, "
-            "the mean of its activities."
-        )
-    return cut
-
-
-def reverse_complement(sequence: str) -> str:
-    """The other strand, read in its own direction."""
-    return sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1]
-
-
-def element_keys(sequences: np.ndarray) -> np.ndarray:
-    """One name for a sequence and its reverse complement: the first of the two in the alphabet."""
-    return np.array([min(s, reverse_complement(s)) for s in sequences], dtype=object)
 
 
 def gc_content(sequences: np.ndarray) -> np.ndarray:

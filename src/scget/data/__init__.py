@@ -10,7 +10,7 @@ from ._rules import PRESETS, Rules
 from ._scaling import Scaling
 from ._similar import Likeness, told_by
 from ._table import Promoters, RegionTable, build_table, build_tables, has_expression
-from ._windows import Closed, Tokens, Windows, lay_tokens, prediction_windows, training_windows
+from ._windows import Closed, Tokens, Windows, lay_tokens, prediction_windows, sampled_windows, training_windows
 
 __all__ = [
     "PRESETS",
@@ -40,6 +40,7 @@ __all__ = [
     "mix_rows",
     "near",
     "prediction_windows",
+    "sampled_windows",
     "setup_manager",
     "told_by",
     "training_windows",

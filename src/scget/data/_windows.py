@@ -151,6 +151,17 @@ def prediction_windows(tokens: Tokens, size: int, wanted_p: np.ndarray) -> Windo
     return Windows(tokens.region_t, tokens.row_u[run_w], start_w, tokens.stop_u[run_w], size, focus_window_n, offset_n)
 
 
+def sampled_windows(tokens: Tokens, size: int, n: int, rng: np.random.Generator) -> Windows:
+    """``n`` different windows without padding, each place as likely as any other; all, where there are no more."""
+    size = _within(tokens, size)
+    n_u = np.maximum(tokens.stop_u - tokens.start_u - size + 1, 0)  # places in each run
+    first_u = np.cumsum(n_u) - n_u
+    place_w = np.sort(rng.choice(int(n_u.sum()), min(n, int(n_u.sum())), replace=False))
+    run_w = np.searchsorted(first_u + n_u, place_w, side="right")
+    start_w = tokens.start_u[run_w] + place_w - first_u[run_w]
+    return Windows(tokens.region_t, tokens.row_u[run_w], start_w, tokens.stop_u[run_w], size)
+
+
 def _within(tokens: Tokens, size: int) -> int:
     """``size``, or the length of the longest run if no run has so many: more would be padding in every window."""
     return max(min(size, int((tokens.stop_u - tokens.start_u).max(initial=0))), 1)

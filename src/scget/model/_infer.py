@@ -14,6 +14,7 @@ from scget._errors import InputError, first, warn
 from scget.data import (
     RegionTable,
     Scaling,
+    Tokens,
     TokenSource,
     WindowBatches,
     Windows,
@@ -35,19 +36,31 @@ def prepare(
     model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int, *, expression: bool = True
 ) -> tuple[TokenSource, Windows]:
     """Features on the network's device, and the windows that cover every promoter (or region) of ``rows``."""
+    check_learnt(model, expression=expression)
+    return lay(model, table, rows, batch_size, table.is_promoter_p if expression else None)
+
+
+def check_learnt(model: GET, *, expression: bool = True) -> None:
+    """Refuse a model that has not learnt what is asked for."""
     if not model.is_trained_:
         raise RuntimeError("this model has not learnt expression yet: train() or load() first")
     if expression and model.config.task == "accessibility":
         raise InputError("this model predicts accessibility alone: predict_accessibility(), or one of another task")
     if not expression and model.config.task == "expression":
         raise InputError("this model predicts expression alone; make one with task='accessibility' or 'both'")
-    return lay(model, table, rows, batch_size, table.is_promoter_p if expression else None)
 
 
 def lay(
     model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int, wanted_p: np.ndarray | None
 ) -> tuple[TokenSource, Windows]:
     """See :func:`prepare`; windows cover the regions ``wanted_p`` (None: all) where a row shows them."""
+    source, tokens = lay_rows(model, table, rows, batch_size)
+    every_p = np.ones(len(table.regions), dtype=bool)
+    return source, prediction_windows(tokens, model.window, every_p if wanted_p is None else wanted_p)
+
+
+def lay_rows(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> tuple[TokenSource, Tokens]:
+    """Features on the network's device, and the regions that ``rows`` show."""
     regions, genes = model.scaling.share_known(table)
     if regions < 0.5:
         warn(
@@ -65,8 +78,7 @@ def lay(
     every_p = np.ones(len(table.regions), dtype=bool)
     tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, every_p, closed=model.closed)
     model.module.eval()
-    source = TokenSource(table, model.scaling).to(model.device)
-    return source, prediction_windows(tokens, model.window, every_p if wanted_p is None else wanted_p)
+    return TokenSource(table, model.scaling).to(model.device), tokens
 
 
 def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> SlotPrediction:

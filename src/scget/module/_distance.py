@@ -26,19 +26,25 @@ class DistanceSums(nn.Module):
         self.embed = nn.Linear(len(SCALES) * n_channels * (1 + N_CODES), width)
 
     def forward(self, tokens_brf: Tensor, center_br: Tensor) -> Tensor:
+        value_brv, distance_brr = self.values(tokens_brf), distances(center_br).to(tokens_brf.dtype)
+        return self.of([torch.exp(-distance_brr / scale) @ value_brv for scale in SCALES])
+
+    def values(self, tokens_brf: Tensor) -> Tensor:
+        """What is summed, (b, r, v)."""
         motif_brm, channel_brc = tokens_brf[..., : self.n_motifs], tokens_brf[..., self.n_motifs :]
         coded = self.code(motif_brm)[..., None] * channel_brc[..., None, :]
-        value_brv = torch.cat([channel_brc, coded.flatten(2)], dim=-1)
-        distance_brr = _distance(center_br).to(value_brv.dtype)
-        sums = [torch.exp(-distance_brr / scale) @ value_brv for scale in SCALES]
+        return torch.cat([channel_brc, coded.flatten(-2)], dim=-1)
+
+    def of(self, sums: list[Tensor]) -> Tensor:
+        """Embedding of the sums, of each scale one."""
         return self.embed(F.dropout(torch.asinh(torch.cat(sums, dim=-1)), self.dropout, self.training))
 
 
 def closeness(center_br: Tensor) -> Tensor:
     """``-log(1 + distance / 1 kb)`` between tokens, (b, 1, t, t); 0 to and from CLS."""
-    return F.pad(-torch.log1p(_distance(center_br).float() / 1000), (1, 0, 1, 0))[:, None]
+    return F.pad(-torch.log1p(distances(center_br).float() / 1000), (1, 0, 1, 0))[:, None]
 
 
-def _distance(center_br: Tensor) -> Tensor:
+def distances(center_br: Tensor) -> Tensor:
     """Between all regions of a window, (b, r, r), bp; exact, as centres are integers."""
     return (center_br[:, :, None] - center_br[:, None, :]).abs()

@@ -195,11 +195,7 @@ class MaskedNet(nn.Module):
         _init_linear(self.head_mask)
 
     def forward(
-        self,
-        tokens_brf: Tensor,
-        mask_br: Tensor,
-        center_br: Tensor | None = None,
-        pad_br: Tensor | None = None,
+        self, tokens_brf: Tensor, mask_br: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None
     ) -> Tensor:
         """Predict the features of the regions where ``mask_br`` is True: (number masked, f), in window order."""
         h_brd = torch.where(mask_br[..., None], self.mask_token.to(tokens_brf.dtype), self.trunk.embed(tokens_brf))

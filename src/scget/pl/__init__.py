@@ -3,6 +3,7 @@
 from ._attribution import attribution
 from ._links import links
 from ._motif_network import motif_network
+from ._mpra import mpra
 from ._perturbed import perturbed, screened
 from ._predicted import predicted
 from ._regulators import regulators
@@ -13,6 +14,7 @@ __all__ = [
     "attribution",
     "links",
     "motif_network",
+    "mpra",
     "perturbed",
     "predicted",
     "regulators",

@@ -9,6 +9,7 @@ from ._export import to_bedpe, to_peak_annotation
 from ._links import links
 from ._motif_network import motif_network
 from ._motif_pairs import motif_pairs
+from ._mpra import mpra, mpra_finetune
 from ._net import to_net
 from ._perturb import perturb
 from ._predict import predict
@@ -25,6 +26,8 @@ __all__ = [
     "links",
     "motif_network",
     "motif_pairs",
+    "mpra",
+    "mpra_finetune",
     "perturb",
     "predict",
     "regulators",
