@@ -272,3 +272,43 @@ def test_reporter_activity_follows_the_planted_effect(output, rng):
     r = np.corrcoef(found, planted)[0, 1]
     print(r, raised, none, lowered, len(planted))
     assert raised > none + 0.05 and lowered < none - 0.2 and r > 0.6
+
+
+@pytest.mark.slow
+def test_designs_for_the_unseen_type_are_made_of_motifs_that_raise_expression(output):
+    """Planted effect of what three motifs add to random bases, beside three motifs drawn at random into the same bases."""
+    from scget.datasets import _planted
+    from scget.pp._sequence_scores import SequenceScorer
+
+    out, _ = output
+    pb, truth = mudata.read_h5mu(out / "demo.h5mu"), scget.datasets.simulated(out / "design", seed=0)
+    model = scget.model.GET.load(out / "model", pb, accelerator="cpu")
+    rule = _planted.make_rule(np.random.default_rng(0), 10, 24)  # what simulated(seed=0) draws first
+    atac = pb["atac"]
+    scorer = SequenceScorer(truth.motifs, None, atac.uns["motif_scan"], atac.uns["motif_names"])
+    words, at_m = scorer.best_words(), pd.Index(scorer.names).get_indexer(rule.names)
+
+    def planted_effect(sequences):
+        return _planted.region_effect(rule, (scorer.scores(sequences).toarray() > 0)[:, at_m])
+
+    counts = atac.to_df()
+    share = counts.div(counts.sum(axis=1), axis=0)
+    apart = share.loc["type10"] - share.drop(index="type10").mean()
+    links = truth.links[truth.links["distance"] <= 10_000]
+    asked = links.assign(apart=apart[links["region"]].to_numpy()).sort_values("apart").groupby("gene")["region"].last()
+    rng, rank, roles = np.random.default_rng(0), [], []
+    for gene in asked.index[50::200]:
+        ask = {"gene": gene, "row": "type10", "region": asked[gene], "motifs": truth.motifs, "n_steps": 3}
+        found = scget.tl.design(pb, model, **ask, against=["type02", "type05"])
+        start, chance = found.steps["word"][0], []
+        for _ in range(100):
+            text = start
+            for name, at in zip(rng.choice(list(words), 3, replace=False), (30, 130, 230), strict=True):
+                text = text[:at] + words[name] + text[at + len(words[name]) :]
+            chance.append(text)
+        rank.append((planted_effect(chance) < planted_effect([found.sequences["sequence"][0]])).mean())
+        roles += [rule.names.index(name) for name in found.steps["name"][1:]]
+    acting = np.isin(roles, list(rule.role_index.values()))
+    print(np.round(rank, 2), acting.mean())
+    assert len(rank) >= 5 and np.mean(rank) > 0.7 and acting.mean() > 0.6
+    assert rule.role_index["down1"] not in roles

@@ -1,6 +1,7 @@
 """Pictures of the answers."""
 
 from ._attribution import attribution
+from ._design import design
 from ._links import links
 from ._motif_network import motif_network
 from ._mpra import mpra
@@ -12,6 +13,7 @@ from ._variants import variants
 
 __all__ = [
     "attribution",
+    "design",
     "links",
     "motif_network",
     "mpra",

@@ -56,6 +56,24 @@ class SequenceScorer:
         limits = np.array([threshold(t, background, float(scan["pvalue"])) for t in tables])
         self._scanner = make_scanner(tables, limits)
         self._column = np.unique([members[m] for m in set_], return_inverse=True)[1]
+        self._best = ["".join("ACGT"[base] for base in np.argmax(table, axis=1)) for table in tables]
+
+    @property
+    def width(self) -> int:
+        """Bases of the widest motif that can have a hit."""
+        return int(self._scanner.width.max(initial=1))
+
+    def best_words(self) -> dict[str, str]:
+        """Of each cluster, the best word of one of its motifs: that which scores most; clusters without a hit are left out."""
+        words = sorted(set(self._best))
+        score_wm = self.scores(words).tocsc()
+        best: dict[str, str] = {}
+        for m, name in enumerate(self.names):
+            mine = sorted({self._best[i] for i in np.flatnonzero(self._column == m)})
+            score_n = score_wm[[words.index(word) for word in mine], m].toarray().ravel()
+            if score_n.max() > 0:
+                best[str(name)] = mine[int(np.argmax(score_n))]
+        return best
 
     def scores(self, sequences: Sequence[str]) -> csr_matrix:
         """Scores, sequences x clusters, float32 in bits; an unknown base (N) is part of no hit.
@@ -65,9 +83,12 @@ class SequenceScorer:
         InputError
             If a sequence is empty or holds other letters than A, C, G, T and N.
         """
+        return self.of_codes(*encode(sequences))
+
+    def of_codes(self, codes: np.ndarray, offsets: np.ndarray) -> csr_matrix:
+        """As :meth:`scores`, of what :func:`encode` gives."""
         from scget.pp._scan import scan
 
-        codes, offsets = encode(sequences)
         blocks = [csr_matrix((0, len(self.names)), dtype=np.float32)]
         blocks += scan(self._scanner, self._column, len(self.names), codes, offsets)
         return vstack(blocks, format="csr")
