@@ -32,7 +32,7 @@ class Planted(torch.nn.Module):
         self.weight_m = torch.nn.Parameter(torch.tensor(weight_m, dtype=torch.float32))
         self.cls_token = torch.nn.Parameter(torch.zeros(1))
 
-    def forward(self, tokens_brf, center_br=None, pad_br=None):
+    def forward(self, tokens_brf, center_br=None, pad_br=None, at_b=None):
         n = len(self.weight_m)
         does_br = tokens_brf[..., :n] @ self.weight_m
         if self.pair is not None:
@@ -40,7 +40,8 @@ class Planted(torch.nn.Module):
             does_br = does_br + together * tokens_brf[..., a] * tokens_brf[..., b]
         value_br = tokens_brf[..., n] * does_br
         value_b = (value_br if pad_br is None else value_br.masked_fill(pad_br, 0)).sum(1)
-        return value_b[:, None, None].expand(*tokens_brf.shape[:2], self.config.n_outputs)
+        n_read = tokens_brf.shape[1] if at_b is None else 1
+        return value_b[:, None, None].expand(-1, n_read, self.config.n_outputs)
 
 
 class Case:

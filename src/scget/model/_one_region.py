@@ -76,7 +76,7 @@ class OneRegion:
         self.rows, self.region, self.batch_size = list(rows), region, batch_size
         self._members = [
             _member(float(share_g[0]), where, gene, region, batch_size)
-            for where, share_g in members_asked(model, table, [gene], rows, batch_size)
+            for _, where, share_g in members_asked(model, table, [gene], rows, batch_size)
             if share_g[0] > 0
         ]
         self._check_seen(table, gene)
