@@ -264,3 +264,28 @@ def test_designs_for_the_unseen_type_are_made_of_motifs_that_raise_expression(ou
     print(np.round(rank, 2), acting.mean())
     assert len(rank) >= 5 and np.mean(rank) > 0.7 and acting.mean() > 0.6
     assert rule.role_index["down1"] not in roles
+
+
+@pytest.mark.slow
+def test_a_screen_ranks_planted_links_above_distance_and_has_their_sign(output):
+    """Deleting a region takes away its planted effect x openness; promoters, which distance finds, are left out."""
+    out, _ = output
+    pb, truth = mudata.read_h5mu(out / "demo.h5mu"), scget.datasets.simulated(out / "screen", seed=0)
+    model = scget.model.GET.load(out / "model", pb, accelerator="cpu")
+    rows, genes = ["type10", "type02", "type03"], sorted(truth.links["gene"].unique())[::8]
+    found = scget.tl.screen(pb, model, genes=genes, rows=rows, reach=_demo.NEAR)
+    found = found[found["distance"] != 0].astype({"region": str, "gene": str, "row": str})
+    effect = truth.links.set_index(["gene", "region"])["effect"]
+    effect = effect.reindex(pd.MultiIndex.from_frame(found[["gene", "region"]])).fillna(0).to_numpy()
+    openness = truth.openness.stack().reindex(pd.MultiIndex.from_frame(found[["row", "region"]])).to_numpy()
+    planted, nearness = -effect * openness, -found["distance"].abs().to_numpy()
+    acts = np.abs(planted) > 0.05
+    for row in rows:
+        here = (found["row"] == row).to_numpy()
+        ours = scget.bm.auprc(found["effect"].abs().to_numpy()[here], acts[here])
+        print(row, ours, scget.bm.auprc(nearness[here], acts[here]))
+        assert ours > scget.bm.auprc(nearness[here], acts[here]) + (0.05 if row == "type10" else 0.1)
+    ours = scget.bm.spearman(found["effect"].to_numpy()[acts], planted[acts])
+    by_size = -openness * np.exp(nearness / 10_000)  # near and open: says how much, and not which way
+    print(ours, scget.bm.spearman(by_size[acts], planted[acts]))
+    assert ours > 0.25 and ours > scget.bm.spearman(by_size[acts], planted[acts]) + 0.2
