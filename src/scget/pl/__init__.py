@@ -2,6 +2,7 @@
 
 from ._attribution import attribution
 from ._design import design
+from ._embedding import embedding
 from ._links import links
 from ._motif_network import motif_network
 from ._mpra import mpra
@@ -14,6 +15,7 @@ from ._variants import variants
 __all__ = [
     "attribution",
     "design",
+    "embedding",
     "links",
     "motif_network",
     "mpra",
