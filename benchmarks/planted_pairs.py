@@ -73,7 +73,9 @@ def of_attributions(demo: Demo, row: str, n_draws: int) -> dict[str, np.ndarray]
     print(f"{time.perf_counter() - begin:.0f} s of tl.motif_network, {n_draws} draws")
     edges = pb.uns["get"]["motif_network"]
     edges = edges[edges["row"].astype(str) == row]
-    weight = dict(zip(keys(edges[["source", "target"]]), edges["weight"].abs() * edges["frequency"], strict=True))
+    weight = dict(
+        zip(keys(edges[["source", "target"]]), edges["weight"].abs() * edges["frequency"].fillna(1), strict=True)
+    )
     values = pb["rna"].varm[f"get_motif_{row}"]
     alike_mm = np.abs(np.corrcoef(values[np.isfinite(values).all(axis=1)].T))
     pairs = itertools.combinations(demo.motifs, 2)
