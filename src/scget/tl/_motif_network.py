@@ -91,19 +91,11 @@ def motif_network(
     ['row', 'source', 'target', 'weight', 'frequency', 'reverse', 'sign']
     """
     from scget.model._motif_network import network_edges
-    from scget.model._setup import check_seed
 
     slots = _keys.Slots(key_added)
     check_free(mdata, slots)
     effects = _attributions(mdata, slots, row)
-    check_seed(seed)
-    whole = all(isinstance(n, int | np.integer) for n in (n_draws, draw_genes))
-    if not whole or n_draws < 0 or draw_genes < 1:
-        raise InputError(f"n_draws={n_draws}, draw_genes={draw_genes}: whole numbers, at least 0 and 1 are needed")
-    if slots.record not in mdata.uns:
-        raise InputError(
-            f"mdata.uns[{slots.record!r}], which scget.tl.attribute(mdata, model) writes, is missing; run it"
-        )
+    _check(mdata, slots, n_draws, draw_genes, seed)
     if ppi is not None:
         check_ppi(ppi)
     if not copy:
@@ -119,6 +111,20 @@ def motif_network(
     left_out = left_out[["row", "motif", "why"]]
     record["motif_network_left_out"] = _beside(record.get("motif_network_left_out"), left_out, ["row", "motif", "why"])
     return mdata if copy else None
+
+
+def _check(mdata: MuData, slots: _keys.Slots, n_draws: Any, draw_genes: Any, seed: Any) -> None:
+    """Refuse odd numbers, and data without the record of what was attributed."""
+    from scget.model._setup import check_seed
+
+    check_seed(seed)
+    whole = all(isinstance(n, int | np.integer) for n in (n_draws, draw_genes))
+    if not whole or n_draws < 0 or draw_genes < 1:
+        raise InputError(f"n_draws={n_draws}, draw_genes={draw_genes}: whole numbers, at least 0 and 1 are needed")
+    if slots.record not in mdata.uns:
+        raise InputError(
+            f"mdata.uns[{slots.record!r}], which scget.tl.attribute(mdata, model) writes, is missing; run it"
+        )
 
 
 def _attributions(mdata: MuData, slots: _keys.Slots, row: str) -> pd.DataFrame:
