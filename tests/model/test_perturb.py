@@ -356,3 +356,17 @@ def test_a_model_that_has_not_learnt_says_so(toy, ask):
     fresh = GET(toy, width=8, n_layers=1, n_heads=2, window=16)
     with pytest.raises(RuntimeError, match="this model has not learnt expression yet"):
         getattr(scget.tl, ask)(toy, fresh, genes=["G3"], rows=["T5"])
+
+
+@pytest.mark.parametrize("ask", ["attribute", "links"])
+def test_a_row_that_shows_no_promoter_is_refused_in_words(toy, ask):
+    GET.setup_mudata(toy)
+    model = GET(toy, width=8, n_layers=1, n_heads=2, window=16, preset="compat")
+    model.train(1, accelerator="cpu", enable_progress_bar=False)
+    promoters = toy["atac"].uns["peak_annotation"].drop_duplicates("gene", keep=False)
+    counts = toy["atac"].to_df()[promoters["region"]].to_numpy()
+    row, gene = np.argwhere(counts == 0)[0]
+    asked = {"genes": [promoters["gene"].iloc[gene]], "rows": [toy.obs_names[row]]}
+    with pytest.raises(InputError, match=f"no row of '{asked['rows'][0]}' shows a promoter of '{asked['genes'][0]}'"):
+        getattr(scget.tl, ask)(toy, model, **asked)
+    assert "get" not in toy.uns
