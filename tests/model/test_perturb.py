@@ -12,6 +12,8 @@ import torch
 from mudata import MuData
 from scipy.sparse import csr_matrix
 
+import scget
+from scget._errors import InputError
 from scget.model import GET, Ensemble
 from scget.model._edits import Edit, Step
 from scget.model._gene_windows import GeneWindows
@@ -332,3 +334,39 @@ def test_an_ensemble_is_the_mean_of_the_members_asked(trained, kinds):
     known = [np.isfinite(m.scaling.expression(np.array(["G3"], dtype=object)))[0] for m in (trained, other)]
     share = np.array(known) / sum(known) if any(known) else np.array([0.5, 0.5])
     np.testing.assert_allclose(parts[2], share @ np.stack(parts[:2]), atol=1e-6)
+
+
+@pytest.mark.parametrize("reach", [float("inf"), float("nan"), 2**62, -1, "far"])
+def test_a_reach_without_an_end_is_refused(trained, toy, reach):
+    with pytest.raises(InputError, match="reach=.*at least 0 bp and at most 1,000,000,000,000, is needed"):
+        screen(toy, trained, genes=["G3"], rows=["T5"], reach=reach)
+
+
+def test_the_greatest_reach_takes_in_the_chromosomes_of_a_gene_alone(trained, toy):
+    found = screen(toy, trained, genes=["G3"], rows=["T5"], reach=10**12)
+    promoters = toy["atac"].uns["peak_annotation"]
+    home = promoters.loc[promoters["gene"] == "G3", "region"].str.split(":").str[0]
+    var = toy["atac"].var
+    assert sorted(found["region"].astype(str)) == sorted(var.index[var["chrom"].isin(home)])
+
+
+@pytest.mark.parametrize("ask", ["attribute", "links", "screen"])
+def test_a_model_that_has_not_learnt_says_so(toy, ask):
+    GET.setup_mudata(toy)
+    fresh = GET(toy, width=8, n_layers=1, n_heads=2, window=16)
+    with pytest.raises(RuntimeError, match="this model has not learnt expression yet"):
+        getattr(scget.tl, ask)(toy, fresh, genes=["G3"], rows=["T5"])
+
+
+@pytest.mark.parametrize("ask", ["attribute", "links"])
+def test_a_row_that_shows_no_promoter_is_refused_in_words(toy, ask):
+    GET.setup_mudata(toy)
+    model = GET(toy, width=8, n_layers=1, n_heads=2, window=16, preset="compat")
+    model.train(1, accelerator="cpu", enable_progress_bar=False)
+    promoters = toy["atac"].uns["peak_annotation"].drop_duplicates("gene", keep=False)
+    counts = toy["atac"].to_df()[promoters["region"]].to_numpy()
+    row, gene = np.argwhere(counts == 0)[0]
+    asked = {"genes": [promoters["gene"].iloc[gene]], "rows": [toy.obs_names[row]]}
+    with pytest.raises(InputError, match=f"no row of '{asked['rows'][0]}' shows a promoter of '{asked['genes'][0]}'"):
+        getattr(scget.tl, ask)(toy, model, **asked)
+    assert "get" not in toy.uns

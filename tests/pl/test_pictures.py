@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import scget
-from scget._errors import InputError
+from scget._errors import InputError, ScgetWarning
 
 mpl.use("agg")
 
@@ -128,3 +128,61 @@ def test_arcs_of_links_above_accessibility(toy):
         scget.pl.links(toy, "G0", "T1", rows=["T9"], show=False)
     with pytest.raises(InputError, match="no links of 'G1'"):
         scget.pl.links(toy, "G1", "T1", show=False)
+
+
+@pytest.fixture
+def on_two(toy):
+    """A gene that starts on chr1 and chr2, with links on both, the strongest on chr2."""
+    var = toy["atac"].var
+    regions = [*var.index[var["chrom"] == "chr1"][:3], *var.index[var["chrom"] == "chr2"][:4]]
+    promoters = pd.DataFrame({"region": [regions[0], regions[3]], "gene": "PAR", "strand": "+", "distance": 0})
+    promoters["tss"] = var.loc[promoters["region"], "start"].to_numpy() + 100
+    toy["atac"].uns["peak_annotation"] = promoters.set_index(pd.Index(["0", "1"]))
+    score = [0.1, 0.05, 0.05, 0.1, 0.4, 0.2, 0.1]
+    links = pd.DataFrame({"row": "T1", "gene": "PAR", "region": regions, "score": score, "signed": score})
+    toy.uns["get"] = {"links": links}
+    yield toy
+    mpl.pyplot.close("all")
+
+
+@pytest.mark.parametrize("picture", ["links", "attribution"])
+def test_one_chromosome_of_a_gene_on_two(on_two, picture):
+    with pytest.warns(ScgetWarning, match="'PAR' starts on 'chr1', 'chr2': drawn are links on 'chr2'"):
+        ax = getattr(scget.pl, picture)(on_two, "PAR", "T1", show=False)
+    assert ax.get_xlabel().startswith("chr2, kb")
+    links = on_two.uns["get"]["links"]
+    var = on_two["atac"].var.loc[links["region"][3:]]
+    centres = sorted((var["start"] + var["end"]) // 2)
+    if picture == "links":
+        curves = ax.collections[0].get_segments()
+        tss = on_two["atac"].uns["peak_annotation"]["tss"].iloc[1]
+        ends = [max(curve[[0, -1], 0], key=lambda x: abs(x * 1000 - tss)) * 1000 for curve in curves]
+    else:
+        ends = ax.collections[1].get_offsets()[:, 0] * 1000
+    np.testing.assert_allclose(sorted(ends), centres, rtol=1e-6)
+
+
+def test_a_row_without_counts_leaves_the_others_their_bars(on_two):
+    atac = on_two["atac"]
+    atac.X = atac.X.toarray()
+    atac.X[0] = 0
+    on_two["atac"].uns["peak_annotation"] = atac.uns["peak_annotation"].iloc[[1]]
+    kwargs = {"flank": 10**6, "show": False}
+    alone = [bar.get_height() for bar in scget.pl.links(on_two, "PAR", "T1", rows=["T1"], **kwargs).patches]
+    both = [bar.get_height() for bar in scget.pl.links(on_two, "PAR", "T1", rows=["T0", "T1"], **kwargs).patches]
+    assert max(alone) > 0
+    np.testing.assert_allclose(both, [0] * len(alone) + alone)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"rows": []}, r"rows=\[\]"),
+        ({"flank": 0}, "flank=0"),
+        ({"atac": "peaks"}, "no modality 'peaks'"),
+        ({"layer": "raw"}, "no layer 'raw' in 'atac'; there are none"),
+    ],
+)
+def test_links_that_cannot_be_drawn(on_two, asked, said):
+    with pytest.raises(InputError, match=said):
+        scget.pl.links(on_two, "PAR", "T1", show=False, **asked)

@@ -9,6 +9,7 @@ import pytest
 
 import scget
 from scget._errors import InputError
+from scget.model._variants import VariantEffects
 
 mpl.use("agg")
 
@@ -54,3 +55,11 @@ def test_long_names_nothing_to_draw_and_what_is_not_there(effects):
         scget.pl.variants(effects, "G9", "T0")
     with pytest.raises(InputError, match="n_variants=0"):
         scget.pl.variants(effects, "G1", "T0", n_variants=0)
+
+
+def test_as_read_from_a_file_or_as_a_pair(effects, tmp_path):
+    effects.to_csv(tmp_path / "effects.csv", index=False)
+    expected = [label.get_text() for label in scget.pl.variants(effects, "G1", "T0", show=False).get_yticklabels()]
+    for given in (pd.read_csv(tmp_path / "effects.csv"), VariantEffects(effects, effects)):
+        ax = scget.pl.variants(given, "G1", "T0", show=False)
+        assert [label.get_text() for label in ax.get_yticklabels()] == expected

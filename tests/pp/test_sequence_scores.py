@@ -58,3 +58,22 @@ def test_other_motifs_and_other_scans_are_refused(scored):
         scorer_of(scored, scanner="bed")
     with pytest.raises(InputError, match="scored by version 0 of the scanner, this is 1"):
         scorer_of(scored, scanner_version=0)
+
+
+def test_columns_are_in_the_order_of_names(scored):
+    uns, words = scored.mdata["atac"].uns, list(scorer_of(scored).best_words().values())
+    texts = ["AAAA".join(words[::2]), "CC".join(words[1::3])]
+    names = np.random.default_rng(1).permutation(np.array(uns["motif_names"], dtype=object))
+    shuffled, known = SequenceScorer(scored.motifs, None, uns["motif_scan"], names), scorer_of(scored)
+    place = [list(known.names).index(name) for name in names]
+    assert place != sorted(place)
+    expected = known.scores(texts).toarray()[:, place]
+    assert expected.any()
+    np.testing.assert_array_equal(shuffled.scores(texts).toarray(), expected)
+    assert shuffled.best_words() == known.best_words()
+
+
+@pytest.mark.parametrize("odd", [float("nan"), None, 5])
+def test_what_is_no_text_is_no_sequence(odd):
+    with pytest.raises(InputError, match="1 of 2 sequences are empty or hold other letters"):
+        encode(["ACGT", odd])

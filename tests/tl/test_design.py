@@ -16,7 +16,8 @@ import scget
 from scget._errors import InputError, ScgetWarning
 from scget.model import GET, Ensemble
 from scget.model._one_region import OneRegion
-from scget.model._placements import Placement, _Around
+from scget.model._placements import Placement, Proposer, _Around
+from scget.pp._sequence_rules import SequenceRules
 from scget.pp._sequence_scores import SequenceScorer
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
@@ -340,6 +341,15 @@ def test_first_order_guess_is_the_slope(case, preset):
         ({"start": "ACGT"}, "none of 16 motif clusters has a word of at most 4 bases"),
         ({"length": 0}, "length=0"),
         ({"batch_size": 0}, "batch_size=0"),
+        ({"gc": 0.5}, "gc=0.5: the least and the greatest share"),
+        ({"gc": ("a", "b")}, "least and the greatest share"),
+        ({"fixed": (0, 10)}, "fixed: 0 is no stretch; a list of"),
+        ({"fixed": [("a", 3)]}, r"fixed: \('a', 3\) is no stretch"),
+        ({"forbidden": None}, "forbidden=None: a list of sites is needed"),
+        ({"length": 60.5}, "length=60.5"),
+        ({"seed": -1}, "seed=-1"),
+        ({"n_steps": 1.5}, "n_steps=1.5: at least 1 is needed, as a whole number"),
+        ({"gene": ["G1", "G2"]}, "no gene"),
     ],
 )
 def test_what_cannot_be_done_is_said(case, change, said):
@@ -361,3 +371,16 @@ def test_a_region_that_the_row_does_not_see_is_refused(trained, case):
     far = names[0] if names.get_loc(promoter) > 20 else names[-1]
     with pytest.raises(InputError, match=f"in '{case.row}' does not see '{far}'.*No sequence opens a region"):
         scget.tl.design(case.mdata, closed, **{**case.ask, "region": far})
+
+
+def test_nothing_is_proposed_once_each_motif_is_placed(case):
+    words = list(case.scorer.best_words().items())
+    proposer = Proposer(case.scorer, SequenceRules(), "motifs", 1, 400, np.random.default_rng(0))
+    placed = [Placement(name, 20 * i, "+", word) for i, (name, word) in enumerate(words)]
+
+    def weigh(change_cm):
+        return np.asarray(change_cm.sum(axis=1)).ravel()
+
+    assert proposer.propose("ACGT" * 100, placed, weigh, 32) == []
+    left = proposer.propose("ACGT" * 100, placed[1:], weigh, 32)
+    assert [one.name for one in left] == [words[0][0]]

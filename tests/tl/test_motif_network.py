@@ -156,3 +156,50 @@ def test_pairs_are_written_with_how_they_were_made(trained, toy, tmp_path):
     made.write_h5mu(tmp_path / "a.h5mu")
     again = read_h5mu(tmp_path / "a.h5mu").uns["get"]["motif_pairs"]
     np.testing.assert_allclose(again["rms"], pairs["rms"])
+
+
+class Told:
+    """An estimator with a large setting, of which the edge comes."""
+
+    def __init__(self, prior):
+        self.prior = prior
+
+    def fit(self, values_gm):
+        self.adjacency_matrix_ = np.zeros((4, 4))
+        self.adjacency_matrix_[0, 3] = self.prior[50, 50]
+        return self
+
+
+def test_draws_of_estimators_that_print_alike_are_not_mixed_up(attributed, tmp_path):
+    one, other = np.ones((100, 100)), np.ones((100, 100))
+    other[50, 50] = 2  # numpy prints neither
+    for prior in (one, other):
+        edges = edges_of(attributed, estimator=Told(prior), cache=tmp_path)
+        assert edges["weight"].tolist() == [prior[50, 50]]
+    with pytest.raises(InputError, match=r"adjacency_matrix_ of the estimator Told is of shape \(4, 4\), and 1 of its"):
+        edges_of(attributed, estimator=Told(one * np.nan))
+
+
+def test_what_is_damaged_is_refused_in_words(attributed):
+    with pytest.raises(InputError, match="seed=-1"):
+        edges_of(attributed, seed=-1)
+    with pytest.raises(InputError, match="n_draws=1.5"):
+        edges_of(attributed, n_draws=1.5)
+    short, bare, lost = (attributed.copy() for _ in range(3))
+    short["rna"].uns["get"]["motif_names"] = np.array(MOTIFS[:3], dtype=object)
+    with pytest.raises(InputError, match="are 300 x 6 for 300 genes and 3 motif names"):
+        edges_of(short)
+    del bare["rna"].uns["get"]
+    with pytest.raises(InputError, match="no motif attributions in rna.varm"):
+        edges_of(bare)
+    lost.uns.pop("get")
+    with pytest.raises(InputError, match=r"mdata.uns\['get'\], which scget.tl.attribute"):
+        edges_of(lost)
+
+
+def test_rows_whose_names_share_a_slot_are_not_mixed_up(attributed):
+    attributed["rna"].obs_names = attributed["atac"].obs_names = ["T/0", "T_0"]
+    attributed["rna"].varm["get_motif_T_0"] = attributed["rna"].varm["get_motif_T0"]
+    for ask in (lambda: edges_of(attributed, "T/0"), lambda: scget.tl.regulators(attributed, rows=["T_0"])):
+        with pytest.raises(InputError, match="rows 'T/0', 'T_0' differ only in '/' and '_'"):
+            ask()

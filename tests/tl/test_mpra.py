@@ -13,6 +13,7 @@ from mudata import MuData
 import scget
 from scget._errors import CheckpointError, InputError
 from scget.model import GET, Ensemble, Reporter
+from scget.pp._inserts import inserts
 from scget.pp._motif_sets import clusters_of, motif_set, sha256_of
 from scget.pp._motifs import BACKGROUND, SCANNER_VERSION, scan_regions
 from scget.pp._sequence_scores import encode
@@ -310,3 +311,16 @@ def test_what_fine_tuning_refuses(trained, scanned, motifs, assay):
         scget.tl.mpra_finetune(scanned, Ensemble([trained], {}), sequences, activity, **good)
     with pytest.raises(InputError, match="batch_size=0"):
         scget.tl.mpra_finetune(scanned, trained, sequences, activity, **good).predict(["ACGT"], batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["ACGT", float("nan")], "1 of 2 sequences are no text, first number 1: nan"),
+        (pd.Series(["ACGT", None]), "1 of 2 sequences are no text, first number 1: None"),
+        (5, "1 of 1 sequences are no text"),
+    ],
+)
+def test_a_missing_sequence_is_not_the_bases_n_a_n(given, said):
+    with pytest.raises(InputError, match=said):
+        inserts(given, 0)

@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
+from scget._errors import InputError
+
 from ._table import RegionTable
 
 ACTIVITY_REACH = 100_000  # bp around a promoter that its activity takes in
 ACTIVITY_DECAY = 20_000  # bp over which the weight of a region falls by e
+
+
+MOST_REACH = 10**12  # bp; chromosomes so far apart still have places that are whole numbers
+
+
+def check_reach(reach: float, what: str) -> None:
+    """Refuse a distance that is no number, below 0, or without an end: chromosomes are told apart by distance."""
+    if not isinstance(reach, int | float | np.number) or not 0 <= reach <= MOST_REACH:
+        raise InputError(f"reach={reach!r}: {what}, at least 0 bp and at most {MOST_REACH:,}, is needed")
 
 
 def near(table: RegionTable, at_n: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

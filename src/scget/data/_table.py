@@ -98,7 +98,7 @@ def positions(known: np.ndarray, names: Sequence[str], what: str) -> np.ndarray:
 
     if isinstance(names, str):  # would be read letter by letter
         raise InputError(f"{names!r} is one text; a list of {what}s is needed: [{names!r}]")
-    wanted = [str(name) for name in dict.fromkeys(names)]
+    wanted = list(dict.fromkeys(str(name) for name in names))
     at = pd.Index(known.astype(str)).get_indexer(wanted)
     if (at < 0).any():
         missing = [n for n, i in zip(wanted, at, strict=True) if i < 0]

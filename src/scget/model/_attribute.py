@@ -121,6 +121,7 @@ def attribute_genes(
 ) -> Attribution:
     """See :class:`Attribution`; the windows are those the predictions are read from."""
     where = GeneWindows.of(model, table, genes, rows, batch_size)
+    where.check_shown()
     kept = Kept(cache, model, table, asked="attribute", genes=where.gene_g, rows=where.row_k, how=how, top=top)
     found = kept.joined(
         where.blocks(), lambda block: _attribute_block(where, block, how, batch_size, top), "blocks of genes"

@@ -12,6 +12,7 @@ from scget.data import RegionTable
 
 from ._attribute import Attribution
 from ._expression import SlotPrediction
+from ._infer import check_learnt
 from ._region_lines import shares
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ def out_of_fold_errors(
 def share_of_members(model: GET | Ensemble, table: RegionTable) -> tuple[list[GET], pd.DataFrame]:
     """The networks asked, one or the members of an ensemble, and the weight of each (row) for each gene (column)."""
     members: list[GET] = getattr(model, "members", [model])
+    for member in members:
+        check_learnt(member)
     share_mg = known(members, table).or_all().gene_mg.astype(np.float64)
     return members, pd.DataFrame(share_mg / share_mg.sum(axis=0), columns=table.genes.astype(str))
 

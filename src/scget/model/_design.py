@@ -73,8 +73,9 @@ class Search:
             if getattr(self, name) not in known:
                 raise InputError(f"{name}={getattr(self, name)!r}: it is one of {first(known)}")
         for name in ("n_steps", "beam", "n_evaluated", "copies"):
-            if int(getattr(self, name)) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: at least 1 is needed")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise InputError(f"{name}={value!r}: at least 1 is needed, as a whole number")
 
     def taken_off(self, change_nk: np.ndarray) -> np.ndarray:
         """What rises in other rows, all but the first, costs, (n,)."""

@@ -86,6 +86,14 @@ class GeneWindows:
         jobs = _jobs(windows, table, row_k, gene_g)
         return cls(model.module, table, model.scaling, source, windows, gene_g, row_k, jobs)
 
+    def check_shown(self) -> None:
+        """Refuse genes of which no row asked shows a promoter: there is nothing to explain."""
+        if not len(self.jobs):
+            raise InputError(
+                f"no row of {first(self.table.rows[self.row_k])} shows a promoter of {first(self.table.genes[self.gene_g])}: "
+                "these regions are closed there, and this model leaves closed regions out; ask for other rows or genes"
+            )
+
     def parts(self, batch_size: int, what: str, block: slice = EVERYTHING) -> Iterator[Part]:
         """Batches of about ``batch_size`` lines with a bar named ``what``; a gene's promoters stay together."""
         weight_jo = torch.from_numpy(self.output_weights()).to(self.source.center_p.device)

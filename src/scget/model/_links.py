@@ -96,6 +96,7 @@ def _member_links(
 ) -> pd.DataFrame:
     """Columns row, gene, region (names), at, promoter (positions), distance, signed, strength, open (accessibility)."""
     where = GeneWindows.of(model, table, genes, rows, batch_size)
+    where.check_shown()
     open_kp = where.source.channels_kpc[:, :-1, 0].cpu().numpy()
     change_kp = _activity_change(model, where, open_kp, closing=score == "deletion")
     asked = {"genes": where.gene_g, "rows": where.row_k, "score": score, "max_distance": max_distance}

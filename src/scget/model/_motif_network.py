@@ -17,6 +17,7 @@ from scget.pp._kept import Arrays, check_folder, kept
 
 from ._infer import progress
 from ._lingam import lingam_weights, standardised, usable
+from ._run import digest
 
 EDGES = ["source", "target", "weight", "frequency", "reverse", "sign"]
 
@@ -86,12 +87,24 @@ def _fit(estimator: Any | None) -> Callable[[np.ndarray], np.ndarray]:
         return lingam_weights
     if not hasattr(estimator, "fit"):
         raise InputError(f"estimator={estimator!r} has no fit(); give one of the lingam package, or None")
-    return lambda values_gm: np.asarray(estimator.fit(values_gm).adjacency_matrix_)
+
+    def fit(values_gm: np.ndarray) -> np.ndarray:
+        weight_mm = np.asarray(estimator.fit(values_gm).adjacency_matrix_, dtype=np.float64)
+        n_motifs = values_gm.shape[1]
+        if weight_mm.shape != (n_motifs, n_motifs) or not np.isfinite(weight_mm).all():
+            raise InputError(
+                f"adjacency_matrix_ of the estimator {type(estimator).__name__} is of shape {weight_mm.shape}, and "
+                f"{int((~np.isfinite(weight_mm)).sum())} of its numbers are missing or infinite; {n_motifs} x {n_motifs} known "
+                "numbers are needed. Give an estimator that decides all directions, such as lingam.DirectLiNGAM()"
+            )
+        return weight_mm
+
+    return fit
 
 
 def _key(values_gm: np.ndarray, size: int, seed: int, estimator: Any | None) -> Callable[[int], str]:
     """A name for each draw, from all that decides it."""
-    how = "scget 1" if estimator is None else f"{type(estimator)} {sorted(vars(estimator).items())}"
+    how = "scget 1" if estimator is None else f"{type(estimator)} {digest(getattr(estimator, '__dict__', {}))}"
     whole = hashlib.sha256(f"{how}\n{values_gm.shape}\n".encode())
     whole.update(np.ascontiguousarray(values_gm, dtype="<f8").data)
 

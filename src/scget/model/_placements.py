@@ -89,6 +89,8 @@ class Proposer:
         words = [
             (name, *strand) for name in self._promising(weigh, n, full) for strand in self._strands(name)
         ]  # name, strand, word
+        if not words:  # each motif is placed as often as allowed
+            return []
         places = [self._places(sequence, word, free_x) for *_, word in words]
         gain_c = np.round(weigh(around.change([word for *_, word in words], places)), DECIMALS)
         found: dict[str, list[tuple[float, int, Placement]]] = {name: [] for name, *_ in words}

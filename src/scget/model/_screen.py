@@ -10,6 +10,7 @@ import pandas as pd
 
 from scget._errors import InputError, first
 from scget.data import RegionTable, near
+from scget.data._near import check_reach
 
 from ._changes import OF_REGIONS
 from ._edits import Edit, Step
@@ -39,8 +40,7 @@ def screen_genes(
     """Table of region, gene, row, distance and effect; :func:`scget.tl.screen` says what they are."""
     if kind not in OF_REGIONS:
         raise InputError(f"kind={kind!r}: a region can be changed by {first(OF_REGIONS)}")
-    if reach < 0:
-        raise InputError(f"reach={reach}: the distance from a promoter, at least 0 bp, is needed")
+    check_reach(reach, "the distance from a promoter")
     table = model.table(mdata)
     row_k, gene_g = table.row_positions(rows), genes_to_explain(table, genes)
     pairs = _pairs(table, gene_g, reach)

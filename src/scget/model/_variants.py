@@ -13,6 +13,7 @@ import scipy.sparse as sp
 from scget import _keys
 from scget._errors import GenomeError, InputError, first
 from scget.data import RegionTable
+from scget.data._near import check_reach
 from scget.data._table import STRAND_CODE
 from scget.pp._alleles import Alleles, check_reference
 from scget.pp._motif_sets import Clusters, Motifs
@@ -65,8 +66,7 @@ def variant_effects(
     cache: Folder = None,
 ) -> VariantEffects:
     """Tables of what variants do; :func:`scget.tl.variants` says what is in them."""
-    if reach < 0:
-        raise InputError(f"reach={reach}: the distance from a start of transcription, at least 0 bp, is needed")
+    check_reach(reach, "the distance from a start of transcription")
     table = model.table(mdata)
     row_k, gene_g = table.row_positions(rows), genes_to_explain(table, genes)
     if not len(row_k) or batch_size < 1:

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scget import _keys
-from scget._errors import InputError, first
+from scget._errors import InputError, first, warn
+from scget.pp._checks import get_modality
 from scget.pp._regions import parse_regions
 
 from ._shared import axes, finish
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anndata import AnnData
     from matplotlib.axes import Axes
     from mudata import MuData
 
@@ -55,9 +57,8 @@ def attribution(
     >>> scget.pl.attribution(pb, "GATA1", "Mono", flank=100_000, show=False).get_title()
     'GATA1 in Mono (arrow: TSS)'
     """
-    mine = links_of(mdata, gene, row, key)
-    promoters = mdata[atac].uns[_keys.PEAK_ANNOTATION]
-    promoters = promoters[promoters["gene"] == gene]
+    mine = links_of(mdata, gene, row, key).sort_values("score", ascending=False, kind="stable")
+    mine, promoters = on_one_chrom(mine, promoters_of(get_modality(mdata, atac, "accessibility"), gene), gene)
     regions = parse_regions(mine["region"])
     at, effect = regions.centers, mine["signed"].to_numpy()
     tss = promoters["tss"].to_numpy()
@@ -75,6 +76,26 @@ def attribution(
     drawn.set(xlabel=f"{regions.chrom[0]}, kb", ylabel="effect, log10(CPM + 1)", title=f"{gene} in {row} (arrow: TSS)")
     drawn.margins(y=0.15)
     return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+
+
+def promoters_of(atac: AnnData, gene: str) -> pd.DataFrame:
+    """Promoters of a gene; :class:`InputError` where there are none."""
+    promoters = atac.uns.get(_keys.PEAK_ANNOTATION)
+    mine = None if promoters is None else promoters[promoters["gene"] == gene]
+    if mine is None or not len(mine):
+        raise InputError(
+            f"atac.uns[{_keys.PEAK_ANNOTATION!r}] has no promoter of {gene!r}; run scget.pp.promoters first"
+        )
+    return mine
+
+
+def on_one_chrom(links: pd.DataFrame, promoters: pd.DataFrame, gene: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Links, highest score first, and promoters, of the chromosome of the first link; a warning says what is left out."""
+    chroms, starts = (table["region"].astype(str).str.rsplit(":", n=1).str[0] for table in (links, promoters))
+    chrom = (chroms if len(links) else starts).iloc[0]
+    if (starts != chrom).any():
+        warn(f"{gene!r} starts on {first(starts.unique())}: drawn are links on {chrom!r}, where the strongest is")
+    return links[chroms == chrom], promoters[starts == chrom]
 
 
 def links_of(mdata: MuData, gene: str, row: str, key: str) -> pd.DataFrame:

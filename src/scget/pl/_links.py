@@ -9,11 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from scget import _keys
-from scget._errors import InputError
+from scget._errors import InputError, first
 from scget.data._table import positions
+from scget.pp._checks import get_modality
 from scget.pp._regions import parse_regions
 
-from ._attribution import links_of
+from ._attribution import links_of, on_one_chrom, promoters_of
 from ._shared import axes, finish
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def links(
     >>> scget.pl.links(pb, "GATA1", "Mono", rows=["Mono"], show=False).get_title()
     'GATA1 in Mono'
     """
+    row_names, adata = _asked(mdata, row, rows, flank, atac, layer)
     mine = links_of(mdata, gene, row, key).sort_values("score", ascending=False)
-    mine = mine[mine["score"] > 0].iloc[:top]
-    promoters = mdata[atac].uns[_keys.PEAK_ANNOTATION]
-    promoters = promoters[promoters["gene"] == gene]
+    mine, promoters = on_one_chrom(mine[mine["score"] > 0], promoters_of(adata, gene), gene)
+    mine = mine.iloc[:top]
     regions, tss_n = parse_regions(mine["region"].astype(str)), promoters["tss"].to_numpy(dtype=np.float64)
     at = regions.centers.astype(np.float64)
     far = np.abs(at[:, None] - tss_n)
@@ -88,11 +89,11 @@ def links(
         mine, at, far = mine[shown], at[shown], far[shown]
     low, high = min([*at, *tss_n]), max([*at, *tss_n])
     low, high = (tss_n.min() - flank, tss_n.max() + flank) if flank is not None else (low - 2000, high + 2000)
-    drawn = axes(ax, (8, 2.6 + 0.4 * len(rows or [row])))
+    drawn = axes(ax, (8, 2.6 + 0.4 * len(row_names)))
     most = max(float(mine["score"].max()) if len(mine) else 0.0, 1e-12)
     _draw_arcs(drawn, at, tss_n[far.argmin(axis=1)], mine["score"].to_numpy(), mine["signed"].to_numpy())
     chrom = str(promoters["region"].iloc[0]).rsplit(":", 1)[0]
-    _draw_tracks(drawn, mdata[atac], [row] if rows is None else list(rows), layer, (chrom, low, high), most)
+    _draw_tracks(drawn, adata, row_names, layer, (chrom, low, high), most)
     for position, strand in zip(tss_n, promoters["strand"], strict=True):
         marker = "$\\rightarrow$" if strand == "+" else "$\\leftarrow$"
         drawn.plot(position / 1e3, 0, marker=marker, color="black", ms=14, zorder=4)
@@ -101,6 +102,19 @@ def links(
         xlim=(low / 1e3, high / 1e3), xlabel=f"{chrom}, kb (arrow: TSS)", ylabel="score", title=f"{gene} in {row}"
     )
     return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+
+
+def _asked(
+    mdata: MuData, row: str, rows: Sequence[str] | None, flank: int | None, atac: str, layer: str | None
+) -> tuple[list[str], AnnData]:
+    """Rows whose tracks are drawn, and their modality; :class:`InputError` for what cannot be drawn."""
+    row_names = [row] if rows is None else list(dict.fromkeys([rows] if isinstance(rows, str) else rows))
+    if not row_names or (flank is not None and flank <= 0):
+        raise InputError(f"rows={rows!r}, flank={flank}: at least one row, and a flank above 0, are needed; or None")
+    adata = get_modality(mdata, atac, "accessibility")
+    if layer is not None and layer not in adata.layers:
+        raise InputError(f"no layer {layer!r} in {atac!r}; there are {first(adata.layers) or 'none'}, and None for X")
+    return row_names, adata
 
 
 def _draw_arcs(drawn: Axes, at: np.ndarray, tss_n: np.ndarray, score_n: np.ndarray, signed_n: np.ndarray) -> None:
@@ -128,7 +142,7 @@ def _draw_tracks(
         raise InputError(f"no region of {chrom} is between {low:,.0f} and {high:,.0f}; give a wider flank")
     total_k = np.asarray(counts[row_k].sum(axis=1), dtype=np.float64).ravel()
     chosen = counts[row_k][:, here]
-    cpm_kp = np.asarray(chosen.toarray() if sp.issparse(chosen) else chosen) / total_k[:, None] * 1e6
+    cpm_kp = np.asarray(chosen.toarray() if sp.issparse(chosen) else chosen) / np.maximum(total_k, 1)[:, None] * 1e6
     height, step = most * _TRACK, most * _TRACK * 1.25
     floors = [-(k + 1) * step for k in range(len(rows))]
     start, width = var["start"].to_numpy()[here] / 1e3, (var["end"] - var["start"]).to_numpy()[here] / 1e3

@@ -55,6 +55,8 @@ def motif_network(
     >>> scget.pl.motif_network(pb.uns["get"]["motif_network"], show=False).get_title()
     'motifs upstream of motifs in Mono'
     """
+    if not hasattr(table, "columns"):
+        raise InputError(f"a {type(table).__name__}; a table is needed, such as mdata.uns['get']['motif_network']")
     causal = set(_CAUSAL) <= set(table.columns)
     if not causal and not {*_PAIRS, "rms"} <= set(table.columns):
         raise InputError(f"columns {first(table.columns)}: a table of tl.motif_network or tl.motif_pairs is needed")

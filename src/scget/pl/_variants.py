@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from scget._errors import InputError, first
 
 from ._shared import axes, finish
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 _LONGEST = 28  # letters of a variant's name
@@ -32,7 +32,7 @@ def variants(
     Parameters
     ----------
     effects
-        Of ``scget.tl.variants``.
+        Of ``scget.tl.variants``: its table ``effects``, or the pair.
     gene, row
         Names.
     n_variants
@@ -50,6 +50,8 @@ def variants(
     >>> found = scget.tl.variants(pb, model, "my.vcf.gz", genome="hg38.fa", motifs="motifs.meme")  # doctest: +SKIP
     >>> scget.pl.variants(found.effects, "GATA1", "Mono")  # doctest: +SKIP
     """
+    if isinstance(effects, tuple) and hasattr(effects, "effects"):
+        effects = effects.effects  # the pair that tl.variants gives
     if n_variants < 1:
         raise InputError(f"n_variants={n_variants}: at least 1 is needed")
     mine = effects[(effects["gene"] == gene) & (effects["row"] == row)]
@@ -76,5 +78,5 @@ def variants(
 
 def _name(line: Any) -> str:
     """The id, or the variant's own name, not too long."""
-    name = str(line.id or line.variant)
+    name = str(line.variant if pd.isna(line.id) or not line.id else line.id)  # NaN: read from a file
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}\u2026"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,13 @@ def inserts(sequences: Sequence[str], adaptor: int) -> np.ndarray:
         raise InputError(f"adaptor is {adaptor!r}; a number of bases is needed, 0 for none.")
     if isinstance(sequences, str):  # would be read letter by letter
         raise InputError("sequences are one text; a list of them is needed.")
-    whole = [str(s).upper() for s in sequences]
+    given = list(sequences) if isinstance(sequences, Iterable) else [sequences]
+    missing = [i for i, s in enumerate(given) if not isinstance(s, str)]
+    if missing:  # NaN would be read as the bases N, A and N
+        raise InputError(
+            f"{len(missing):,} of {len(given):,} sequences are no text, first number {missing[0]}: {given[missing[0]]!r}."
+        )
+    whole = [str(s).upper() for s in given]
     cut = np.array([s[adaptor : len(s) - adaptor] for s in whole], dtype=object)
     short = [s for s, c in zip(whole, cut, strict=True) if len(s) <= 2 * adaptor or not c]
     if short:

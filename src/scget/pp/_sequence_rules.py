@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -48,21 +49,26 @@ class SequenceRules:
     pattern: re.Pattern[str] | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        gc = tuple(float(share) for share in self.gc)
-        if len(gc) != 2 or not 0 <= gc[0] <= gc[1] <= 1:
+        gc = _pair(self.gc, float)
+        if gc is None or not 0 <= gc[0] <= gc[1] <= 1:
             raise InputError(
                 f"gc={self.gc}: the least and the greatest share of G and C are needed, such as (0.3, 0.7)"
             )
         if isinstance(self.forbidden, str):
             raise InputError(f"forbidden={self.forbidden!r} is one text; give a list of sites: [{self.forbidden!r}]")
+        if not isinstance(self.forbidden, Iterable):
+            raise InputError(f"forbidden={self.forbidden!r}: a list of sites is needed, () for none")
         sites = tuple(str(site).upper() for site in self.forbidden)
         odd = [site for site in sites if not site or set(site) - set(_IUPAC)]
         if odd:
             raise InputError(f"{len(odd)} of {len(sites)} forbidden sites are no IUPAC words, first {odd[0]!r}")
-        fixed = tuple((int(low), int(high)) for low, high in self.fixed)
-        wrong = [span for span in fixed if not 0 <= span[0] < span[1]]
+        spans = list(self.fixed) if isinstance(self.fixed, Iterable) else [self.fixed]
+        fixed = tuple(_pair(span, int) or (0, 0) for span in spans)
+        wrong = [span for span, (low, high) in zip(spans, fixed, strict=True) if not 0 <= low < high]
         if wrong:
-            raise InputError(f"fixed: {wrong[0]} is no stretch; start < end are needed, 0-based half-open")
+            raise InputError(
+                f"fixed: {wrong[0]!r} is no stretch; a list of (start, end) with start < end is needed, 0-based half-open"
+            )
         words = sorted({word for site in sites for word in (site, reverse_complement(site))})
         pattern = "|".join("".join(f"[{_IUPAC[letter]}]" for letter in word) for word in words)
         for name, value in (("gc", gc), ("forbidden", sites), ("fixed", fixed)):
@@ -111,6 +117,15 @@ class SequenceRules:
         raise InputError(
             f"none of {_TRIES:,} random sequences of {length} bases keeps the rules; of the last: {faults[0]}"
         )
+
+
+def _pair(values: Any, kind: Callable[[Any], Any]) -> tuple[Any, Any] | None:
+    """Two numbers; None for all else."""
+    try:
+        low, high = (kind(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return low, high
 
 
 def gc_share(sequence: str) -> float:

@@ -27,7 +27,7 @@ class SequenceScorer:
     scan
         ``atac.uns["motif_scan"]``, or the same of a model.
     names
-        ``atac.uns["motif_names"]``: the clusters, in the order of the columns.
+        ``atac.uns["motif_names"]``: the clusters, in the order of the columns, whatever it is.
 
     Raises
     ------
@@ -55,7 +55,8 @@ class SequenceScorer:
         ]
         limits = np.array([threshold(t, background, float(scan["pvalue"])) for t in tables])
         self._scanner = make_scanner(tables, limits)
-        self._column = np.unique([members[m] for m in set_], return_inverse=True)[1]
+        place = {str(name): m for m, name in enumerate(self.names)}
+        self._column = np.array([place[members[m]] for m in set_], dtype=np.int64)
         self._best = ["".join("ACGT"[base] for base in np.argmax(table, axis=1)) for table in tables]
 
     @property
@@ -98,7 +99,7 @@ def encode(sequences: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Sequences end to end as codes (0..3 = A, C, G, T, 4 = N), and where each begins, with the end of the last."""
     if isinstance(sequences, str):  # would be read letter by letter
         raise InputError("sequences are one text; give a list of them")
-    texts = [str(s) for s in sequences]
+    texts = [str(s) if isinstance(s, str) else "" for s in sequences]  # NaN would be read as the bases N, A and N
     odd = [i for i, s in enumerate(texts) if not s or s.upper().strip("ACGTN")]
     if odd:
         what = repr(texts[odd[0]][:40])
@@ -112,7 +113,7 @@ def encode(sequences: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _check_scan(scan: Mapping[str, Any], sha256: str, names: np.ndarray, clusters: Sequence[str]) -> None:
     """Refuse motifs other than those that the regions were scored with."""
-    if scan.get("scanner") != "scget" or "motifs_sha256" not in scan:
+    if scan.get("scanner") != "scget" or {"motifs_sha256", "background", "pseudocount", "pvalue"} - set(scan):
         raise InputError(
             f"the motif scores of the regions were not made by scget.pp.motif_scores (uns[{MOTIF_SCAN!r}] has "
             f"{first(scan) if scan else 'nothing'}), so no other sequence can be scored alike; score the regions with it"
@@ -122,7 +123,7 @@ def _check_scan(scan: Mapping[str, Any], sha256: str, names: np.ndarray, cluster
             f"the regions were scored by version {scan.get('scanner_version')} of the scanner, this is {SCANNER_VERSION}: "
             "score them anew with scget.pp.motif_scores"
         )
-    if list(names) != list(clusters):
+    if sorted(map(str, names)) != list(clusters):
         other = sorted(set(names) ^ set(clusters)) or list(names)
         raise InputError(
             f"motifs and clusters given make {len(clusters):,} clusters, the regions have {len(names):,} "

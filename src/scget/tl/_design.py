@@ -13,6 +13,7 @@ from scget.data import RegionTable
 from scget.model._design import Designer, Designs, Search, to_designs
 from scget.model._edits import regions_named
 from scget.model._one_region import OneRegion
+from scget.model._setup import check_seed
 from scget.pp._genome import read_sequences
 from scget.pp._motif_sets import Clusters, Motifs
 from scget.pp._sequence_rules import SequenceRules, as_text, design_start
@@ -138,6 +139,7 @@ def design(
     ... )
     >>> found.sequences[["sequence", "objective", "edits"]]  # doctest: +SKIP
     """
+    check_seed(seed)
     search = Search(method, n_steps, beam, others, n_evaluated, copies)
     rules = SequenceRules(gc, forbidden, fixed)
     table = model.table(mdata)
@@ -188,7 +190,7 @@ def _start(
     if genome is not None:
         own = as_text(read_sequences(genome, table.regions[np.array([at])])[0])
         return design_start(own, rules, f"the sequence of {table.regions.names[at]!r}")
-    size = int(table.regions.end[at] - table.regions.start[at]) if length is None else int(length)
-    if size < 1:
-        raise InputError(f"length={length}: at least 1 base is needed")
+    size = int(table.regions.end[at] - table.regions.start[at]) if length is None else length
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise InputError(f"length={length!r}: at least 1 base is needed, as a whole number")
     return rules.random(size, np.random.default_rng([seed, 0]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from scipy.sparse import csr_matrix
 from scipy.stats import rankdata
 
@@ -42,6 +43,12 @@ class MotifEffects:
             raise InputError(
                 f"no motif attributions in {rna}.varm[{slots.motif_attribution('<row>')!r}]; run "
                 "scget.tl.attribute(mdata, model) first"
+            )
+        names = pd.Series([slots.motif_attribution(row) for row in rows], index=rows)
+        if names.duplicated().any():
+            raise InputError(
+                f"rows {first(names.index[names.duplicated(keep=False)])} differ only in '/' and '_', so whose attributions "
+                "they have cannot be told; rename one and run scget.tl.attribute(mdata, model) again"
             )
         motifs = as_names(record["motif_names"], "motif names")
         for row in rows:

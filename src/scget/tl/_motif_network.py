@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from scget import _keys
@@ -12,6 +13,7 @@ from scget._errors import InputError, first
 from scget.pp._checks import check_writable
 
 from ._attribute import plain
+from ._motif_effects import MotifEffects
 from ._ppi import check_ppi, tfs_of, with_ppi
 from ._record import check_free
 
@@ -93,8 +95,7 @@ def motif_network(
     slots = _keys.Slots(key_added)
     check_free(mdata, slots)
     effects = _attributions(mdata, slots, row)
-    if n_draws < 0 or draw_genes < 1:
-        raise InputError(f"n_draws={n_draws}, draw_genes={draw_genes}: at least 0 and 1 are needed")
+    _check(mdata, slots, n_draws, draw_genes, seed)
     if ppi is not None:
         check_ppi(ppi)
     if not copy:
@@ -112,13 +113,28 @@ def motif_network(
     return mdata if copy else None
 
 
+def _check(mdata: MuData, slots: _keys.Slots, n_draws: Any, draw_genes: Any, seed: Any) -> None:
+    """Refuse odd numbers, and data without the record of what was attributed."""
+    from scget.model._setup import check_seed
+
+    check_seed(seed)
+    whole = all(isinstance(n, int | np.integer) for n in (n_draws, draw_genes))
+    if not whole or n_draws < 0 or draw_genes < 1:
+        raise InputError(f"n_draws={n_draws}, draw_genes={draw_genes}: whole numbers, at least 0 and 1 are needed")
+    if slots.record not in mdata.uns:
+        raise InputError(
+            f"mdata.uns[{slots.record!r}], which scget.tl.attribute(mdata, model) writes, is missing; run it"
+        )
+
+
 def _attributions(mdata: MuData, slots: _keys.Slots, row: str) -> pd.DataFrame:
     """Genes x motifs of the row."""
-    name = slots.motif_attribution(row)
-    for adata in mdata.mod.values():
+    name = slots.motif_attribution(str(row))
+    for modality, adata in mdata.mod.items():
         if name in adata.varm:
-            motifs = adata.uns[slots.record][_keys.MOTIF_NAMES]
-            return pd.DataFrame(adata.varm[name], adata.var_names.astype(str), [str(motif) for motif in motifs])
+            effects = MotifEffects.of(mdata, slots.key, modality)
+            effects.asked([row])
+            return pd.DataFrame(adata.varm[name], adata.var_names.astype(str), effects.motifs)
     have = [key.removeprefix(slots.motif_attribution("")) for key in _varm_keys(mdata, slots)]
     raise InputError(
         f"no attributions of row {row!r} (there are those of {first(have) or 'none'}); run scget.tl.attribute(mdata, model, "
