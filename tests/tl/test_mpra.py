@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from copy import deepcopy
 
 import numpy as np
@@ -13,6 +15,7 @@ from mudata import MuData
 import scget
 from scget._errors import CheckpointError, InputError
 from scget.model import GET, Ensemble, Reporter
+from scget.model._files import read_sealed, sealed
 from scget.pp._inserts import inserts
 from scget.pp._motif_sets import clusters_of, motif_set, sha256_of
 from scget.pp._motifs import BACKGROUND, SCANNER_VERSION, scan_regions
@@ -256,6 +259,12 @@ def test_fine_tuning_tells_elements_never_seen(trained, scanned, motifs, assay, 
         Reporter.load(tmp_path / "reporter", motifs=dict(list(motifs.items())[1:]))
     with pytest.raises(FileExistsError, match="overwrite"):
         reporter.save(tmp_path / "reporter")
+    said = read_sealed(tmp_path / "reporter" / "reporter.json", "reporter", 1)
+    forged = sealed(said | {"contexts": said["contexts"] | {"at": 999}})  # whoever can compute a sha256 can do this
+    shutil.copytree(tmp_path / "reporter", tmp_path / "forged")
+    (tmp_path / "forged" / "reporter.json").write_text(json.dumps(forged))
+    with pytest.raises(CheckpointError, match="place 999 in windows of"):
+        Reporter.load(tmp_path / "forged", motifs=motifs)
     (tmp_path / "reporter" / "weights.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match="damaged"):
         Reporter.load(tmp_path / "reporter", motifs=motifs)

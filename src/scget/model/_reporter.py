@@ -155,6 +155,8 @@ class Reporter:
             contexts = Contexts(
                 **parts["contexts"], at=int(said["contexts"]["at"]), capped=bool(said["contexts"]["capped"])
             )
+            if not 0 <= contexts.at < contexts.tokens_wrf.shape[1]:
+                raise ValueError(f"place {contexts.at} in windows of {contexts.tokens_wrf.shape[1]} regions")
             names, scan, fitted = np.array(said["motifs"], dtype=object), dict(said["motif_scan"]), dict(said["fitted"])
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder} is not as save() writes it ({error!r})") from error
