@@ -13,7 +13,7 @@ demo: .venv/.with-test
 	$(BIN)/python -m scget demo
 
 test: .venv/.with-test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbmake tests tutorials
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 tutorials: .venv/.with-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbmake tutorials
