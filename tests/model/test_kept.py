@@ -10,7 +10,7 @@ import pytest
 from mudata import MuData
 
 from scget._errors import ScgetWarning
-from scget.model import Ensemble, _attribute, _gene_windows, _links, _what_if
+from scget.model import Ensemble, _attribute, _gene_windows, _links, _motif_pairs, _what_if
 from scget.tl import Change, perturb, screen
 
 
@@ -38,7 +38,15 @@ def ask_screen(model, data, cache):
     return [screen(data, model, genes=["G0", "G1", "G3"], rows=["T5", "T0"], cache=cache)]
 
 
+def ask_pairs(model, data, cache):
+    from scget.model._motif_pairs import motif_pair_effects
+
+    asked = {"motifs": None, "genes": None, "n_genes": 40, "method": "slopes", "seed": 0, "batch_size": 8}
+    return [motif_pair_effects(model, data, rows=["T5", "T0"], cache=cache, **asked)]
+
+
 ASK = {
+    "motif_pairs": (ask_pairs, _motif_pairs, "_block"),
     "attribute": (ask_attribute, _attribute, "_attribute_block"),
     "links": (ask_links, _links, "_link_block"),
     "perturb": (ask_perturb, _what_if.RowWhatIf, "effects"),
@@ -51,6 +59,7 @@ def small_blocks(monkeypatch):
     """Several parts of so small an answer."""
     monkeypatch.setattr(_gene_windows.GeneWindows.blocks, "__defaults__", (20, slice(None)))
     monkeypatch.setattr(_what_if, "EDITS", 4)
+    monkeypatch.setattr(_motif_pairs, "LINES", 20)
 
 
 @pytest.mark.parametrize("verb", ASK)

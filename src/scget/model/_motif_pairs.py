@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from torch import Tensor
 from scget._errors import InputError
 from scget.data import RegionTable
 from scget.data._table import positions
+from scget.pp._kept import Arrays
 
 from ._gene_windows import GeneWindows, Part, genes_to_explain
+from ._kept import Folder, Kept
 from ._perturb import members_asked
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from ._get import GET
 
 MOST = 250_000_000  # pairs x genes held at once: 1 GB
+LINES = 64  # of ``GeneWindows.jobs``, whose results are kept at once
 PAIRS = ["row", "motif_a", "motif_b", "mean", "rms", "n_genes", "regions"]
 
 
@@ -38,6 +42,7 @@ def motif_pair_effects(
     n_genes: int,
     seed: int,
     batch_size: int,
+    cache: Folder = None,
 ) -> pd.DataFrame:
     """A line per row and pair; :func:`scget.tl.motif_pairs` says what is in it."""
     if method not in METHODS:
@@ -53,7 +58,7 @@ def motif_pair_effects(
             f"{n_pairs:,} pairs of motifs x {len(genes):,} genes are more than {MOST:,} numbers; ask for fewer genes or motifs"
         )
     lines = [
-        _row(model, table, str(row), genes, motif_n, method, batch_size)
+        _row(model, table, str(row), genes, motif_n, method, batch_size, cache)
         for row in table.rows[table.row_positions(rows)]
     ]
     return pd.concat(lines, ignore_index=True)
@@ -79,26 +84,37 @@ def _row(
     motif_n: np.ndarray,
     method: str,
     batch_size: int,
+    cache: Folder,
 ) -> pd.DataFrame:
     a_i, b_i = np.triu_indices(len(motif_n), 1)
     effect_gi = np.zeros((len(genes), len(a_i)), dtype=np.float32)
     held_gi = np.zeros_like(effect_gi)
-    for _, where, share_g in members_asked(model, table, genes, [row], batch_size):
-        gene_g = pd.Index(where.gene_g)
+    for member, where, share_g in members_asked(model, table, genes, [row], batch_size):
+        asked = {"genes": where.gene_g, "row": row, "motifs": motif_n, "method": method}
+        kept = Kept(cache, member, table, asked="motif pairs", **asked)
+        make = partial(_block, where, motif_n, method, batch_size)
+        found = kept.joined(where.blocks(LINES), make, f"motif pairs {row}")
+        gene_j = pd.Index(where.gene_g).get_indexer(where.jobs["gene"])
+        np.add.at(effect_gi, gene_j, found["effect_ji"] * share_g[gene_j, None])
         held_gi[:] = 0  # that of the last member: windows of members may differ in size
-        for part in where.parts(batch_size, f"motif pairs {row}"):
-            gene_j = gene_g.get_indexer(part.jobs["gene"])
-            effect_jmm = METHODS[method](where, part, motif_n).cpu().numpy()
-            np.add.at(effect_gi, gene_j, effect_jmm[:, a_i, b_i] * share_g[gene_j, None])
-            has_brm = (part.batch.tokens_brf[..., motif_n] != 0).float()
-            held_jmm = (has_brm.transpose(1, 2) @ has_brm).cpu().numpy()
-            np.add.at(held_gi, gene_j, held_jmm[:, a_i, b_i] / part.jobs["n_promoters"].to_numpy()[:, None])
+        np.add.at(held_gi, gene_j, found["held_ji"] / where.jobs["n_promoters"].to_numpy()[:, None])
     names = table.motifs[motif_n].astype(str)
     pairs = pd.DataFrame({"row": row, "motif_a": names[a_i], "motif_b": names[b_i]})
     pairs["mean"] = effect_gi.mean(axis=0, dtype=np.float64)
     pairs["rms"] = np.sqrt((effect_gi.astype(np.float64) ** 2).mean(axis=0))
     pairs["n_genes"], pairs["regions"] = (held_gi > 0).sum(axis=0), held_gi.mean(axis=0, dtype=np.float64)
     return pairs.sort_values("rms", ascending=False, kind="stable", ignore_index=True)[PAIRS]
+
+
+def _block(where: GeneWindows, motif_n: np.ndarray, method: str, batch_size: int, block: slice) -> Arrays:
+    """Of some lines of ``where.jobs``: interactions of pairs, and regions of the window that hold both, (j, i) each."""
+    a_i, b_i = np.triu_indices(len(motif_n), 1)
+    effects, held = [], []
+    for part in where.parts(batch_size, "motif pairs", block):
+        effects.append(METHODS[method](where, part, motif_n).cpu().numpy()[:, a_i, b_i].astype(np.float32))
+        has_brm = (part.batch.tokens_brf[..., motif_n] != 0).float()
+        held.append((has_brm.transpose(1, 2) @ has_brm).cpu().numpy()[:, a_i, b_i])
+    return {"effect_ji": np.concatenate(effects), "held_ji": np.concatenate(held)}
 
 
 @torch.inference_mode()

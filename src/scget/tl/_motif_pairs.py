@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from scget import _keys
@@ -31,6 +32,7 @@ def motif_pairs(
     ppi: pd.DataFrame | None = None,
     key_added: str = "get",
     batch_size: int = 32,
+    cache: str | PathLike[str] | None = None,
     copy: bool = False,
 ) -> MuData | None:
     """Measure how much more two motifs in one region do together than each alone and write it into a MuData.
@@ -67,6 +69,9 @@ def motif_pairs(
         First part of the names written.
     batch_size
         Genes at a time; does not change the result.
+    cache
+        Folder where parts of the answer are kept as they are made, so that a killed run goes on when called again in the
+        same way; it may be deleted afterwards.
     copy
         Return a changed copy and leave ``mdata`` as it is.
 
@@ -96,7 +101,9 @@ def motif_pairs(
         check_ppi(ppi)
     mdata = writable(mdata, model, slots, copy)
     how: dict[str, Any] = {"method": method, "n_genes": n_genes, "seed": seed}
-    pairs = motif_pair_effects(model, mdata, motifs=motifs, genes=genes, rows=rows, batch_size=batch_size, **how)
+    pairs = motif_pair_effects(
+        model, mdata, motifs=motifs, genes=genes, rows=rows, batch_size=batch_size, cache=cache, **how
+    )
     if ppi is not None:
         pairs = with_ppi(pairs, ("motif_a", "motif_b"), ppi, tfs_of(mdata))
     record = write_record(mdata, model, slots)
