@@ -92,7 +92,7 @@ class Editor:
 
     def __init__(self, where: GeneWindows) -> None:
         table, scaling, device = where.table, where.scaling, where.source.center_p.device
-        self.source, self.scaling = where.source, scaling
+        self.where = where
         self.n_motifs, self.has_fold = where.net.config.n_motifs, scaling.rules.fold
         self.capped = where.source.has_units
         self.known_p = pd.Index(scaling.region_p).get_indexer(table.regions.names) >= 0
@@ -126,9 +126,7 @@ class Editor:
     def _rewrite(self, step: Step, tokens_brf: Tensor, b: Tensor, r: Tensor, region_i: np.ndarray, row: int) -> None:
         """Motif features of another sequence."""
         at_i = pd.Index(step.region_n).get_indexer(region_i)
-        motif_im = torch.from_numpy(self.scaling.scaled_motifs(step.score_nm[at_i])).to(tokens_brf.device)
-        row_b = torch.tensor([row], device=tokens_brf.device)
-        tokens_brf[b, r, : self.n_motifs] = self.source.in_units(motif_im[None], row_b)[0]
+        tokens_brf[b, r, : self.n_motifs] = self.where.motif_features(step.score_nm[at_i], torch.full_like(b, row))
 
     def _set(self, step: Step, tokens_brf: Tensor, b: Tensor, r: Tensor, region_i: Tensor) -> None:
         """Accessibility and its fold change together; a region unknown in training has no fold."""

@@ -151,6 +151,11 @@ class GeneWindows:
         motif_brm = self.source.gather(part.batch.row_b, index_br).tokens_brf[..., : self.net.config.n_motifs]
         return torch.cat([motif_brm, part.batch.tokens_brf[..., self.net.config.n_motifs :]], dim=-1)
 
+    def motif_features(self, score_bm: np.ndarray | sp.spmatrix, row_b: Tensor) -> Tensor:
+        """Motif features of sequences with scores ``score_bm`` (bits) in rows ``row_b`` (positions), (b, m)."""
+        motif_bm = self._tensor(self.scaling.scaled_motifs(score_bm))
+        return self.source.in_units(motif_bm[:, None], row_b)[:, 0]
+
     def activity_shares(self, jobs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What a unit of fold accessibility adds by gene activity: line of ``jobs``, region (positions) and log10(CPM + 1).
 

@@ -97,16 +97,16 @@ def read_sequences(
     cut = inserts(sequences, adaptor)
     if not len(cut):
         raise InputError("there is no sequence; give at least one")
-    return SequenceScorer(motifs, clusters, table.motif_scan, np.sort(table.motifs.astype(str))), cut
+    return SequenceScorer(motifs, clusters, table.motif_scan, table.motifs), cut
 
 
-def score_elements(scorer: SequenceScorer, motifs: np.ndarray, cut: np.ndarray) -> tuple[sp.csr_matrix, np.ndarray]:
-    """Scores of each element in the order of ``motifs``, (u, m) bits, and which element each sequence is, (n,).
+def score_elements(scorer: SequenceScorer, cut: np.ndarray) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Scores of each element, (u, m) bits, and which element each sequence is, (n,).
 
     A sequence and its reverse complement are one element: they have the same hits.
     """
     element_u, at_n = np.unique(element_keys(cut), return_inverse=True)
-    return scorer.scores(list(element_u))[:, pd.Index(scorer.names.astype(str)).get_indexer(motifs.astype(str))], at_n
+    return scorer.scores(list(element_u)), at_n
 
 
 def inserted_activity(
@@ -131,7 +131,7 @@ def inserted_activity(
     table = model.table(mdata)
     row_k, (scorer, cut) = table.row_positions(rows), read_sequences(table, sequences, scored[2], *scored[:2])
     laid = [lay_rows(member, table, rows, batch_size) for member in members]
-    score_um, at_n = score_elements(scorer, table.motifs, cut)
+    score_um, at_n = score_elements(scorer, cut)
     index = sequences.index if isinstance(sequences, pd.Series) else pd.RangeIndex(len(cut))
     tables = []
     for k in row_k:

@@ -161,8 +161,8 @@ def _member(share: float, where: GeneWindows, gene: str, region: int, batch_size
 
 def _written(member: _Member, part: Part, token_b: np.ndarray, score_bm: sp.csr_matrix) -> Tensor:
     """Features of windows with the motif scores of another sequence at the region."""
-    source, tokens_brf = member.where.source, part.batch.tokens_brf.clone()
-    feature_bm = torch.from_numpy(member.where.scaling.scaled_motifs(score_bm)).to(tokens_brf.device)
+    tokens_brf = part.batch.tokens_brf.clone()
+    feature_bm = member.where.motif_features(score_bm, part.batch.row_b)
     b, at_b = torch.arange(len(token_b), device=tokens_brf.device), torch.from_numpy(token_b).to(tokens_brf.device)
-    tokens_brf[b, at_b, : feature_bm.shape[1]] = source.in_units(feature_bm[:, None], part.batch.row_b)[:, 0]
+    tokens_brf[b, at_b, : feature_bm.shape[1]] = feature_bm
     return tokens_brf

@@ -58,12 +58,11 @@ class Reporter:
         head: nn.Linear,
         contexts: Contexts,
         scorer: SequenceScorer,
-        motifs: np.ndarray,
         motif_scan: dict[str, Any],
         fitted: dict[str, Any],
     ) -> None:
         self.net, self.head, self.contexts = net.eval(), head, contexts
-        self.scorer, self.motifs, self.motif_scan, self.fitted = scorer, motifs, motif_scan, fitted
+        self.scorer, self.motif_scan, self.fitted = scorer, motif_scan, fitted
 
     def predict(self, sequences: Sequence[str] | pd.Series, *, adaptor: int = 0, batch_size: int = 256) -> pd.Series:
         """Predict the activity of sequences, in the unit of the activity learnt from.
@@ -84,7 +83,7 @@ class Reporter:
         """
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size}: at least 1 is needed")
-        score_um, at_n = score_elements(self.scorer, self.motifs, inserts(sequences, adaptor))
+        score_um, at_n = score_elements(self.scorer, inserts(sequences, adaptor))
         index = sequences.index if isinstance(sequences, pd.Series) else None
         embedded_ud = mean_embeddings(self.net, self.contexts, score_um, batch_size)
         with torch.inference_mode():
@@ -111,7 +110,7 @@ class Reporter:
             "scget": scget_version(),
             "config": asdict(self.net.config),
             "contexts": {"at": self.contexts.at, "capped": self.contexts.capped},
-            "motifs": [str(motif) for motif in self.motifs],
+            "motifs": [str(motif) for motif in self.scorer.names],
             "motif_scan": self.motif_scan,
             "fitted": self.fitted,
             "weights_sha256": hashlib.sha256(weights).hexdigest(),
@@ -160,9 +159,7 @@ class Reporter:
             names, scan, fitted = np.array(said["motifs"], dtype=object), dict(said["motif_scan"]), dict(said["fitted"])
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{folder} is not as save() writes it ({error!r})") from error
-        return cls(
-            net, head, contexts, SequenceScorer(motifs, clusters, scan, np.sort(names.astype(str))), names, scan, fitted
-        )
+        return cls(net, head, contexts, SequenceScorer(motifs, clusters, scan, names), scan, fitted)
 
 
 def _by_part(tensors: dict[str, Tensor]) -> dict[str, dict[str, Any]]:

@@ -91,7 +91,7 @@ def fit_reporter(
         head.bias.mul_(scale).add_(center)
     said = {key: float(value * scale**2) if isinstance(value, float) else value for key, value in losses.items()}
     fitted = {"how": how, "row": str(row), "n_elements": n, "n_watched": n_watched, **said}
-    return Reporter(net, head, contexts, scorer, table.motifs, table.motif_scan, fitted)
+    return Reporter(net, head, contexts, scorer, table.motif_scan, fitted)
 
 
 def _read(
@@ -101,7 +101,7 @@ def _read(
     scorer, cut = read_sequences(table, sequences, scored[2], *scored[:2])
     check_once(cut)
     value_n = _numbers(sequences, activity, len(cut))
-    score_um, at_n = score_elements(scorer, table.motifs, cut)
+    score_um, at_n = score_elements(scorer, cut)
     times_u = np.bincount(at_n)
     if len(times_u) < LEAST:
         raise InputError(f"{len(times_u)} elements are too few to learn from; {LEAST} are needed, hundreds are better")

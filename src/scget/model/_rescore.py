@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 
 from scget._errors import GenomeError
@@ -53,7 +52,7 @@ def rescore(
     table
         Data, with the clusters in the order wanted.
     scorer
-        Of the motifs that gave these their scores.
+        Of the motifs that gave these their scores, in their order.
     genome
         Path of the FASTA.
     alleles, v_n, p_n
@@ -67,14 +66,13 @@ def rescore(
     if not len(v_n):
         none = sp.csr_matrix((0, len(table.motifs)), dtype=np.float32)
         return Rescored(v_n, p_n, none, none)
-    order_m = pd.Index(scorer.names).get_indexer(table.motifs)
     region_u, u_n = np.unique(p_n, return_inverse=True)
     text_u, start_u = region_texts(genome, table.regions[region_u]), table.regions.start[region_u].tolist()
-    score_um = _scores(scorer, text_u, "score regions")[:, order_m]
+    score_um = _scores(scorer, text_u, "score regions")
     _check_scores(table, genome, region_u, score_um)
     alleles_n = zip(u_n.tolist(), v_n.tolist(), strict=True)
     text_n = [alleles.put_into(text_u[u], start_u[u], v) for u, v in alleles_n]
-    return Rescored(v_n, p_n, score_um[u_n], _scores(scorer, text_n, "score alleles")[:, order_m])
+    return Rescored(v_n, p_n, score_um[u_n], _scores(scorer, text_n, "score alleles"))
 
 
 def _scores(scorer: SequenceScorer, texts: list[str], what: str) -> sp.csr_matrix:

@@ -71,7 +71,7 @@ def variant_effects(
     row_k, gene_g = table.row_positions(rows), genes_to_explain(table, genes)
     if not len(row_k) or batch_size < 1:
         raise InputError(f"{len(row_k)} rows and batch_size={batch_size}: at least 1 of each is needed")
-    scorer = SequenceScorer(motifs, clusters, table.motif_scan, np.sort(table.motifs))
+    scorer = SequenceScorer(motifs, clusters, table.motif_scan, table.motifs)
     found = read_variants(variants)
     check_reference(genome, found)
     _check_names(table, found)
