@@ -155,3 +155,36 @@ def linear():
     model.train(1, holdout_obs=["T5"], holdout_chroms=["chr10"], **quiet)
     model.module = make_linear(model.config)
     return model
+
+
+@pytest.fixture
+def goes_on(monkeypatch):
+    """Kill a call at its ``limit``-th piece of work: the next computes what is left alone, and answers as one call."""
+
+    def check(ask, owner, name, folder, limit=4):
+        expected, done, whole = ask(None), [], getattr(owner, name)
+        assert list(folder.iterdir()) == []
+        killed = True
+
+        def counted(*args):
+            if killed and len(done) == limit - 1:
+                raise KeyboardInterrupt
+            done.append(None)
+            return whole(*args)
+
+        monkeypatch.setattr(owner, name, counted)
+        with pytest.raises(KeyboardInterrupt):
+            ask(folder)
+        assert list(folder.iterdir())
+        killed = False
+        found, n_done = ask(folder), len(done)
+        for table, other in zip(found, expected, strict=True):
+            pd.testing.assert_frame_equal(table, other, check_exact=True)
+        ask(folder)
+        assert len(done) == n_done  # nothing is computed twice
+        done.clear()
+        ask(None)
+        assert len(done) == n_done >= limit  # and killing cost nothing
+        monkeypatch.setattr(owner, name, whole)
+
+    return check

@@ -240,7 +240,7 @@ def test_open_by_default_raises_and_never_lowers(trained):
     found = perturb(trained.adata, trained, {n: Change("open", r) for n, r in of.items()}, rows=["T5"])
     exact = perturb(trained.adata, trained, {n: Change("open", r, value=1) for n, r in of.items()}, rows=["T5"])
     assert (found["high in T5"].X == 0).all() and (exact["high in T5"].X != 0).any()
-    np.testing.assert_array_equal(found["low in T5"].X, exact["low in T5"].X)
+    np.testing.assert_allclose(found["low in T5"].X, exact["low in T5"].X, atol=1e-6)  # other batches round otherwise
 
 
 def test_what_no_change_reaches_is_0_exactly(trained):

@@ -384,3 +384,20 @@ def test_nothing_is_proposed_once_each_motif_is_placed(case):
     assert proposer.propose("ACGT" * 100, placed, weigh, 32) == []
     left = proposer.propose("ACGT" * 100, placed[1:], weigh, 32)
     assert [one.name for one in left] == [words[0][0]]
+
+
+def test_a_killed_search_goes_on_and_further(case, tmp_path, goes_on):
+    settings = {"length": 70, "n_steps": 3, "beam": 2, "n_evaluated": 4}
+
+    def ask(cache):
+        found = scget.tl.design(case.mdata, case.own, **case.ask, **settings, cache=cache)
+        return [found.sequences, found.steps, found.predicted]
+
+    goes_on(ask, OneRegion, "_raw", tmp_path)
+    n_kept, settings["n_steps"] = len(list(tmp_path.iterdir())), 4
+    further, anew = ask(tmp_path), ask(None)
+    for table, other in zip(further, anew, strict=True):
+        pd.testing.assert_frame_equal(table, other, check_exact=True)
+    assert (
+        n_kept < len(list(tmp_path.iterdir())) <= n_kept + 4
+    )  # two sequences of one more step: slopes and predictions

@@ -14,7 +14,7 @@ from mudata import MuData
 
 import scget
 from scget._errors import CheckpointError, InputError
-from scget.model import GET, Ensemble, Reporter
+from scget.model import GET, Ensemble, Reporter, _inserted, _reporter_fit
 from scget.model._files import read_sealed, sealed
 from scget.pp._inserts import inserts
 from scget.pp._motif_sets import clusters_of, motif_set, sha256_of
@@ -217,6 +217,18 @@ def test_what_is_refused(trained, scanned, motifs, toy):
         scget.tl.mpra(toy, GET(toy, width=8, n_layers=1, n_heads=2), ["ACGT"], **good)
 
 
+def test_a_killed_assay_goes_on(trained, scanned, motifs, tmp_path, goes_on):
+    options = {"motifs": motifs, "rows": ["T5", "T0"], "n_windows": 2, "batch_size": 3}
+    goes_on(
+        lambda cache: [scget.tl.mpra(scanned, trained, draw(10), cache=cache, **options)],
+        _inserted,
+        "_over_windows",
+        tmp_path,
+    )
+    other = scget.tl.mpra(scanned, trained, draw(10), cache=tmp_path, **{**options, "n_windows": 3})
+    pd.testing.assert_frame_equal(other, scget.tl.mpra(scanned, trained, draw(10), **{**options, "n_windows": 3}))
+
+
 @pytest.fixture(scope="module")
 def assay(motifs):
     """240 elements, half of them in both orientations: A raises, C lowers, D and E raise together alone; some noise."""
@@ -268,6 +280,19 @@ def test_fine_tuning_tells_elements_never_seen(trained, scanned, motifs, assay, 
     (tmp_path / "reporter" / "weights.safetensors").write_bytes(b"no")
     with pytest.raises(CheckpointError, match="damaged"):
         Reporter.load(tmp_path / "reporter", motifs=motifs)
+
+
+@pytest.mark.parametrize("how", ["full", "lora"])
+def test_killed_fine_tuning_goes_on(trained, scanned, motifs, assay, tmp_path, goes_on, how):
+    sequences, activity, _ = (array[:60] for array in assay)
+    options = {"row": "T5", "motifs": motifs, "n_windows": 2, "max_epochs": 6, "lr": 3e-3, "how": how, "batch_size": 16}
+
+    def ask(cache):
+        reporter = scget.tl.mpra_finetune(scanned, trained, sequences, activity, cache=cache, **options)
+        return [pd.DataFrame({"told": reporter.predict(sequences), **reporter.fitted})]
+
+    goes_on(ask, _reporter_fit._Course, "_one_epoch", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2  # the ridge regression, and the last epoch alone
 
 
 def test_the_head_is_a_ridge_regression_on_mean_embeddings(trained, scanned, motifs, assay):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,10 @@ from torch import Tensor
 from scget._errors import InputError, ScgetWarning
 from scget.data import RegionTable, WindowBatches
 from scget.data._table import positions
+from scget.pp._kept import Arrays
 
 from ._infer import lay, progress
+from ._kept import Folder, Kept
 from ._setup import own_or, read_tables
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ def embed(
     rows: Sequence[str] | None = None,
     batch_size: int = 64,
     row_batch: int | None = None,
+    cache: Folder = None,
 ) -> Embedding:
     """Embed rows, regions and genes; a pretrained model will do.
 
@@ -66,6 +70,8 @@ def embed(
         Each row is embedded in any case.
     batch_size, row_batch
         Windows and rows at a time; they do not change the result. None: as many rows as make 16 million values.
+    cache
+        A folder in which sums are kept, see :func:`scget.tl.embed`.
 
     Raises
     ------
@@ -82,16 +88,16 @@ def embed(
         raise RuntimeError("this model has not learnt anything yet: pretrain(), train() or load() first")
     if self.config.task == "accessibility":
         raise InputError("this model never sees accessibility, so all rows look alike to it; take one of another task")
-    tables = read_tables(self, mdata, row_batch)
+    tables = read_tables(self, mdata, row_batch, often=cache is not None)
     table = next(tables)
     atac = mdata[self.registry["setup_args"]["modalities"]["atac_layer"]]
     names = np.asarray(atac.obs_names, dtype=object)
     sums = _Sums.of(self.config.width, len(table.regions), np.isin(np.arange(len(names)), _asked(names, rows)))
-    sums.add(self, table, batch_size)
+    sums.add(self, table, batch_size, cache)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ScgetWarning)  # said of the first rows
         for later in progress(tables, "rows", -(-len(names) // len(table.rows)) - 1):
-            sums.add(self, later, batch_size)
+            sums.add(self, later, batch_size, cache)
     return sums.means(table, names)
 
 
@@ -109,36 +115,33 @@ class _Sums:
     ``averaged_k``: rows that count in a region. ``n_done``: rows added.
     """
 
-    row_kd: Tensor
-    row_k: Tensor
-    region_pd: Tensor
-    region_p: Tensor
-    averaged_k: Tensor
+    row_kd: np.ndarray
+    row_k: np.ndarray
+    region_pd: np.ndarray
+    region_p: np.ndarray
+    averaged_k: np.ndarray
     n_done: int = 0
 
     @classmethod
     def of(cls, d: int, n_regions: int, averaged_k: np.ndarray) -> _Sums:
-        row_kd, row_k, region_pd, region_p = (
-            torch.zeros(shape, dtype=torch.float64) for n in (len(averaged_k), n_regions) for shape in ((n, d), (n,))
-        )
-        return cls(row_kd, row_k, region_pd, region_p, torch.from_numpy(averaged_k))
+        n_rows = len(averaged_k)
+        return cls(np.zeros((n_rows, d)), np.zeros(n_rows), np.zeros((n_regions, d)), np.zeros(n_regions), averaged_k)
 
-    @torch.inference_mode()
-    def add(self, model: GET, table: RegionTable, batch_size: int) -> None:
+    def add(self, model: GET, table: RegionTable, batch_size: int, cache: Folder) -> None:
         """Add the next rows."""
-        for row_n, region_n, embedded_nd in region_embeddings(model, table, batch_size):
-            row_n = row_n + self.n_done
-            averaged_n = self.averaged_k[row_n].double()
-            self.row_kd.index_add_(0, row_n, embedded_nd)
-            self.row_k.index_add_(0, row_n, torch.ones_like(averaged_n))
-            self.region_pd.index_add_(0, region_n, embedded_nd * averaged_n[:, None])
-            self.region_p.index_add_(0, region_n, averaged_n)
+        rows = slice(self.n_done, self.n_done + len(table.rows))
+        kept = Kept(cache, model, table, asked="embed", averaged=self.averaged_k[rows])
+        sums = kept.part("rows", partial(_sums, model, table, self.averaged_k[rows], batch_size))
+        self.row_kd[rows], self.row_k[rows] = sums["row_kd"], sums["row_k"]
+        self.region_pd += sums["region_pd"]
+        self.region_p += sums["region_p"]
         self.n_done += len(table.rows)
 
     def means(self, table: RegionTable, names: np.ndarray) -> Embedding:
         """NaN where nothing was added."""
         row_kd, region_pd = (
-            (total / n[:, None]).numpy() for total, n in ((self.row_kd, self.row_k), (self.region_pd, self.region_p))
+            np.divide(total, n[:, None], out=np.full_like(total, np.nan), where=n[:, None] > 0)
+            for total, n in ((self.row_kd, self.row_k), (self.region_pd, self.region_p))
         )
         pairs = table.promoters
         own = pd.DataFrame({"gene": pairs.gene_n, "region": pairs.region_q[pairs.slot_n]}).drop_duplicates()
@@ -149,6 +152,22 @@ class _Sums:
             regions=pd.DataFrame(region_pd[back_p], index=table.regions.names[back_p]),
             genes=of_genes.reindex(np.arange(len(table.genes))).set_axis(table.genes),
         )
+
+
+@torch.inference_mode()
+def _sums(model: GET, table: RegionTable, averaged_k: np.ndarray, batch_size: int) -> Arrays:
+    """Sums of the embeddings of a few rows, by row and by region, and of how many."""
+    shapes = {"row": len(table.rows), "region": len(table.regions)}
+    total = {name: torch.zeros(n, model.config.width, dtype=torch.float64) for name, n in shapes.items()}
+    number = {name: torch.zeros(n, dtype=torch.float64) for name, n in shapes.items()}
+    for row_n, region_n, embedded_nd in region_embeddings(model, table, batch_size):
+        averaged_n = torch.from_numpy(averaged_k)[row_n].double()
+        total["row"].index_add_(0, row_n, embedded_nd)
+        number["row"].index_add_(0, row_n, torch.ones_like(averaged_n))
+        total["region"].index_add_(0, region_n, embedded_nd * averaged_n[:, None])
+        number["region"].index_add_(0, region_n, averaged_n)
+    sums = {"row_kd": total["row"], "row_k": number["row"], "region_pd": total["region"], "region_p": number["region"]}
+    return {name: values.numpy() for name, values in sums.items()}
 
 
 def region_embeddings(model: GET, table: RegionTable, batch_size: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from scget.pp._sequence_scores import SequenceScorer
 
 from ._averaging import Running
 from ._infer import check_learnt, lay_rows
+from ._kept import Folder, Kept
 from ._setup import check_seed
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from ._get import GET
 
 MODES, STRANDS = ("replace", "add"), ("mean", "max")
+COLUMNS = ("activity", "sd", "effect", "effect_sd")
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def inserted_activity(
     *,
     strands: str,
     batch_size: int,
+    cache: Folder = None,
 ) -> pd.DataFrame:
     """Table of :func:`scget.tl.mpra`.
 
@@ -133,41 +137,34 @@ def inserted_activity(
     laid = [lay_rows(member, table, rows, batch_size) for member in members]
     score_um, at_n = score_elements(scorer, cut)
     index = sequences.index if isinstance(sequences, pd.Series) else pd.RangeIndex(len(cut))
+    asked = {"windows": windows, "strands": strands, "scores": score_um, "batch_size": batch_size}
+    blocks = [slice(low, low + batch_size) for low in range(0, score_um.shape[0], batch_size)]
     tables = []
     for k in row_k:
         contexts = [Contexts.of(m, one, int(k), *windows) for m, one in zip(members, laid, strict=True)]
-        found = _over_windows(members, contexts, score_um, strands, batch_size, f"mpra {table.rows[k]}")
-        own = pd.DataFrame({name: values_u[at_n] for name, values_u in found.items()}, index=index)
+        kept = Kept(cache, model, table, asked="mpra", row=int(k), **asked)
+        over_windows = partial(_over_windows, members, contexts, score_um, strands)
+        found = kept.joined(blocks, over_windows, f"mpra {table.rows[k]}")
+        own = pd.DataFrame({name: found[name][at_n] for name in COLUMNS}, index=index)
         own.insert(0, "row", str(table.rows[k]))
         tables.append(own)
     return pd.concat(tables)
 
 
 def _over_windows(
-    members: Sequence[GET],
-    contexts: Sequence[Contexts],
-    score_um: sp.csr_matrix,
-    strands: str,
-    batch_size: int,
-    what: str,
+    members: Sequence[GET], contexts: Sequence[Contexts], score_um: sp.csr_matrix, strands: str, block: slice
 ) -> dict[str, np.ndarray]:
-    """Mean and standard deviation over windows of the activity and of what motifs add to it, (u,) each."""
-    n, n_motifs = score_um.shape
-    n_windows, n_batches, parts = min(map(len, contexts)), -(-n // batch_size), []
-    with tqdm(total=n_batches * n_windows, desc=what, leave=False, mininterval=0.5) as bar:
-        for low in range(0, n, batch_size):  # the first of each batch is the one without motifs
-            score_bm = sp.vstack([sp.csr_matrix((1, n_motifs), dtype=np.float32), score_um[low : low + batch_size]])
-            motif_mbm = [context.motifs(score_bm.tocsr()) for context in contexts]
-            whole, effect, every = Running(), Running(), np.ones(score_bm.shape[0] - 1, dtype=bool)
-            for w in range(n_windows):
-                asked = zip(members, contexts, motif_mbm, strict=True)
-                value_b = np.mean([_activity(m, c, motif_bm, w, strands) for m, c, motif_bm in asked], axis=0)
-                whole.add(value_b[1:], every)
-                effect.add(value_b[1:] - value_b[0], every)
-                bar.update()
-            parts.append((whole.mean, whole.std, effect.mean, effect.std))
-    columns = map(np.concatenate, zip(*parts, strict=True))
-    return dict(zip(("activity", "sd", "effect", "effect_sd"), columns, strict=True))
+    """Mean and standard deviation over windows of the activity of a block, and of what motifs add to it, (b,) each."""
+    none_1m = sp.csr_matrix((1, score_um.shape[1]), dtype=np.float32)
+    score_bm = sp.vstack([none_1m, score_um[block]], format="csr")
+    motif_mbm = [context.motifs(score_bm) for context in contexts]
+    whole, effect, every = Running(), Running(), np.ones(score_bm.shape[0] - 1, dtype=bool)
+    for w in tqdm(range(min(map(len, contexts))), desc="windows", leave=False, delay=1):
+        asked = zip(members, contexts, motif_mbm, strict=True)
+        value_b = np.mean([_activity(m, c, motif_bm, w, strands) for m, c, motif_bm in asked], axis=0)
+        whole.add(value_b[1:], every)
+        effect.add(value_b[1:] - value_b[0], every)
+    return dict(zip(COLUMNS, (whole.mean, whole.std, effect.mean, effect.std), strict=True))
 
 
 @torch.inference_mode()

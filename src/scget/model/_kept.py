@@ -14,41 +14,42 @@ from tqdm.auto import tqdm
 
 from scget._version import scget_version
 from scget.data import RegionTable
-from scget.pp._kept import Arrays, check_folder, kept
+from scget.pp._kept import Arrays, check_folder, kept, read, write
 
 from ._run import digest
 
 if TYPE_CHECKING:
+    from ._ensemble import Ensemble
     from ._get import GET
 
 
+_PART = "part of the answer"
 Folder = str | PathLike[str] | None
 
 
 class Kept:
-    """A folder for the parts of one question to one network.
+    """A folder for the parts of one question to a network, or to all of an ensemble.
 
     Parameters
     ----------
     folder
         Made if missing. None: nothing is kept.
     model, table
-        Network and data asked.
+        Networks and data asked.
     question
         All else that the answer depends on, by name; numbers, text, arrays.
     """
 
-    def __init__(self, folder: Folder, model: GET, table: RegionTable, **question: Any) -> None:
+    def __init__(self, folder: Folder, model: GET | Ensemble, table: RegionTable, **question: Any) -> None:
         self._stem: Path | None = None
         if folder is None:
             return
         check_folder(folder)
         asked: dict[str, Any] = {
             "version": scget_version(),
-            "weights": model.module.state_dict(),
-            "settings": [str(model.config), model.window, model.closed, str(model.rules)],
+            "networks": [_all_of(member) for member in getattr(model, "members", [model])],
+            "calibration": str(getattr(model, "calibration", None)),
             "precision": torch.get_float32_matmul_precision(),
-            "scaling": model.scaling,
             "table": table,
             "question": question,
         }
@@ -56,9 +57,19 @@ class Kept:
 
     def part(self, name: str, make: Callable[[], Arrays]) -> Arrays:
         """The arrays of a part, made where they are not kept yet."""
-        if self._stem is None:
-            return make()
-        return kept(self._stem.with_name(f"{self._stem.name}-{name}.part"), "part of the answer", make)
+        path = self._path(name)
+        return make() if path is None else kept(path, _PART, make)
+
+    def last(self, name: str) -> Arrays | None:
+        """The arrays last kept under this name; None where there are none."""
+        path = self._path(name)
+        return None if path is None else read(path, _PART)
+
+    def keep(self, name: str, arrays: Callable[[], Arrays]) -> None:
+        """Keep arrays in place of those kept before."""
+        path = self._path(name)
+        if path is not None:
+            write(path, _PART, arrays())
 
     def joined(self, blocks: Sequence[slice], make: Callable[[slice], Arrays], what: str, name: str = "") -> Arrays:
         """The arrays of all blocks end to end, each a part of its own; a bar named ``what`` where there are several.
@@ -70,3 +81,12 @@ class Kept:
             for block in tqdm(blocks, desc=what, leave=False, disable=len(blocks) < 2)
         ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _path(self, name: str) -> Path | None:
+        return None if self._stem is None else self._stem.with_name(f"{self._stem.name}-{name}.part")
+
+
+def _all_of(model: GET) -> dict[str, Any]:
+    """All of a network that its answers depend on."""
+    settings = [str(model.config), model.window, model.closed, str(model.rules)]
+    return {"weights": model.module.state_dict(), "settings": settings, "scaling": model.scaling}

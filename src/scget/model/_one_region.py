@@ -13,9 +13,12 @@ from torch import Tensor
 
 from scget._errors import InputError, first
 from scget.data import RegionTable
+from scget.pp._kept import Arrays
 
 from ._gene_windows import GeneWindows, Part
+from ._kept import Folder, Kept
 from ._perturb import members_asked
+from ._run import digest
 from ._what_if import rows_of
 
 if TYPE_CHECKING:
@@ -63,6 +66,8 @@ class OneRegion:
         Position.
     batch_size
         Windows at a time.
+    cache
+        A folder in which predictions and slopes are kept.
 
     Raises
     ------
@@ -71,7 +76,14 @@ class OneRegion:
     """
 
     def __init__(
-        self, model: GET | Ensemble, table: RegionTable, gene: str, rows: Sequence[str], region: int, batch_size: int
+        self,
+        model: GET | Ensemble,
+        table: RegionTable,
+        gene: str,
+        rows: Sequence[str],
+        region: int,
+        batch_size: int,
+        cache: Folder = None,
     ) -> None:
         self.rows, self.region, self.batch_size = list(rows), region, batch_size
         self._members = [
@@ -80,10 +92,14 @@ class OneRegion:
             if share_g[0] > 0
         ]
         self._check_seen(table, gene)
+        self._kept = Kept(cache, model, table, asked="one region", gene=gene, rows=self.rows, region=region)
 
-    @torch.inference_mode()
     def raw(self, score_nm: sp.csr_matrix) -> np.ndarray:
         """Predictions of each member without the bound at 0, (member, n, k)."""
+        return self._kept.part(f"raw-{digest(score_nm)}", lambda: {"raw_ank": self._raw(score_nm)})["raw_ank"]
+
+    @torch.inference_mode()
+    def _raw(self, score_nm: sp.csr_matrix) -> np.ndarray:
         raw_ank = np.zeros((len(self._members), score_nm.shape[0], len(self.rows)))
         for member, raw_nk in zip(self._members, raw_ank, strict=True):
             raw_nk[:] = member.raw_k
@@ -106,7 +122,11 @@ class OneRegion:
 
     def guess(self, raw_ak: np.ndarray, score_1m: sp.csr_matrix) -> Guess:
         """Slopes at a sequence whose predictions are ``raw_ak``."""
-        return Guess(raw_ak, np.stack([self._slopes(member, score_1m) for member in self._members]))
+
+        def make() -> Arrays:
+            return {"slope_akm": np.stack([self._slopes(member, score_1m) for member in self._members])}
+
+        return Guess(raw_ak, **self._kept.part(f"slopes-{digest(score_1m)}", make))
 
     def guessed(self, guess: Guess, change_cm: sp.csr_matrix) -> np.ndarray:
         """Predictions were they linear in motif scores, (c, k)."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _WIDTH_FACTOR = 1.5
 _VALUES = 1 << 24  # accessibility values that are dense at once, some 50 bytes each while features are made
+_KEPT_VALUES = 1 << 20  # where what is done is kept for a run that is killed
 
 
 def check_setup(mdata: MuData, setup: dict[str, Any]) -> None:
@@ -125,12 +126,14 @@ def read_table(model: GET, mdata: MuData | None) -> RegionTable:
     return next(read_tables(model, mdata, sys.maxsize))
 
 
-def read_tables(model: GET, mdata: MuData | None, row_batch: int | None = None) -> Iterator[RegionTable]:
-    """As :func:`read_table`, ``row_batch`` rows at a time; None: some 16 million values, but at least one row."""
+def read_tables(
+    model: GET, mdata: MuData | None, row_batch: int | None = None, *, often: bool = False
+) -> Iterator[RegionTable]:
+    """As :func:`read_table`, ``row_batch`` rows at a time; None: 16 million values, ``often`` 1, but at least one row."""
     mdata, setup = own_or(model, mdata), model.registry["setup_args"]
     check_setup(mdata, setup)
     if row_batch is None:
-        row_batch = max(_VALUES // mdata[setup["modalities"]["atac_layer"]].n_vars, 1)
+        row_batch = max((_KEPT_VALUES if often else _VALUES) // mdata[setup["modalities"]["atac_layer"]].n_vars, 1)
     if type(row_batch) is not int or row_batch < 1:
         raise InputError(f"row_batch={row_batch!r}: a whole number of at least 1 row is needed, or None")
     for i, table in enumerate(build_tables(mdata, setup, row_batch)):

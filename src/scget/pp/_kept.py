@@ -43,10 +43,10 @@ def kept(path: Path, what: str, make: Callable[[], Arrays]) -> Arrays:
     make
         Called where they cannot be read.
     """
-    arrays = _read(path, what)
+    arrays = read(path, what)
     if arrays is None:
         arrays = make()
-        _write(path, what, arrays)
+        write(path, what, arrays)
     return arrays
 
 
@@ -56,7 +56,7 @@ def _digest(path: Path, content: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def _read(path: Path, what: str) -> Arrays | None:
+def read(path: Path, what: str) -> Arrays | None:
     """The arrays in the file; None, with a warning, if it is damaged, and None if there is no file."""
     from safetensors.numpy import load
 
@@ -73,11 +73,11 @@ def _read(path: Path, what: str) -> Arrays | None:
     return {name: values.copy() for name, values in load(bytes(content[32:])).items()}  # what is loaded is read-only
 
 
-def _write(path: Path, what: str, arrays: Arrays) -> None:
+def write(path: Path, what: str, arrays: Arrays) -> None:
     """Keep the arrays, whole or not at all; a disk that refuses costs no result, so it is only warned of."""
     from safetensors.numpy import save
 
-    content = save({name: np.ascontiguousarray(values) for name, values in arrays.items()})
+    content = save({name: np.asarray(values, order="C") for name, values in arrays.items()})
     own = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         with own.open("xb") as file:

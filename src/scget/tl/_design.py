@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +52,7 @@ def design(
     fixed: Sequence[tuple[int, int]] = (),
     seed: int = 0,
     batch_size: int = 64,
+    cache: str | PathLike[str] | None = None,
 ) -> Designs:
     """Search for sequences that, put in place of a region, raise a gene in one row and not in others.
 
@@ -111,6 +113,9 @@ def design(
         Draws the start, and the order in which places that are as good as each other are taken.
     batch_size
         Windows at a time; does not change the result.
+    cache
+        A folder in which predictions of each step are kept, so that a search that was killed goes on where it stopped,
+        and one of more steps where this one ends.
 
     Returns
     -------
@@ -147,7 +152,7 @@ def design(
     at = _region(table, region)
     sequence = _start(table, at, rules, start, genome, length, seed)
     scorer = SequenceScorer(motifs, clusters, table.motif_scan, table.motifs)
-    one = OneRegion(model, table, gene, rows, at, batch_size)
+    one = OneRegion(model, table, gene, rows, at, batch_size, cache)
     nodes = Designer(one, scorer, rules, search, sequence, seed).designs()
     found = to_designs(nodes, search, (gene, row, str(table.regions.names[at])), rows)
     return replace(found, record=provenance(mdata, model))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ def embed(
     key_added: str = "get",
     batch_size: int = 64,
     row_batch: int | None = None,
+    cache: str | PathLike[str] | None = None,
     copy: bool = False,
 ) -> MuData | None:
     """Embed rows, regions and genes by the encoder of a model and write the result into a MuData.
@@ -47,7 +49,11 @@ def embed(
     key_added
         Last part of the name written.
     batch_size, row_batch
-        Windows and rows at a time; they do not change the result. None: as many rows as make 16 million values.
+        Windows and rows at a time; they do not change the result. None: as many rows as make 16 million values; with
+        ``cache`` 1 million.
+    cache
+        A folder in which sums are kept as they are made, ``row_batch`` rows to a file of 8 bytes x regions x d, so that
+        a run that was killed goes on where it stopped when called again in the same way.
     copy
         Return a changed copy and leave ``mdata`` as it is.
 
@@ -78,7 +84,7 @@ def embed(
         )
     slots = _keys.Slots(key_added)
     mdata = writable(mdata, model, slots, copy)
-    found = model.embed(mdata, rows=rows, batch_size=batch_size, row_batch=row_batch)
+    found = model.embed(mdata, rows=rows, batch_size=batch_size, row_batch=row_batch, cache=cache)
     record = write_record(mdata, model, slots)
     record["embedded_rows"] = list(found.rows.index.astype(str)) if rows is None else [str(row) for row in rows]
     atac, rna_name = mdata[modality(model, "atac_layer")], modality(model, "rna_layer")

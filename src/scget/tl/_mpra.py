@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from scget.model._inserted import inserted_activity
@@ -31,6 +32,7 @@ def mpra(
     strands: str = "mean",
     seed: int = 0,
     batch_size: int = 256,
+    cache: str | PathLike[str] | None = None,
 ) -> pd.DataFrame:
     """Predict the activity of sequences in a reporter assay, by putting them into chromatin of each row (zero-shot).
 
@@ -76,6 +78,8 @@ def mpra(
         Of the windows.
     batch_size
         Sequences at a time; does not change the result.
+    cache
+        A folder in which parts of the answer are kept, so that a run that was killed goes on where it stopped.
 
     Returns
     -------
@@ -105,6 +109,7 @@ def mpra(
         (n_windows, seed, mode, accessibility),
         strands=strands,
         batch_size=batch_size,
+        cache=cache,
     )
 
 
@@ -129,6 +134,7 @@ def mpra_finetune(
     rank: int = 8,
     batch_size: int = 128,
     seed: int = 0,
+    cache: str | PathLike[str] | None = None,
 ) -> Reporter:
     """Fine-tune a copy of a model's network on measured activity of sequences.
 
@@ -164,6 +170,8 @@ def mpra_finetune(
         Of the adapters.
     batch_size
         Elements per step.
+    cache
+        A folder in which the state of training is kept after each epoch, so that a run that was killed goes on there.
 
     Returns
     -------
@@ -181,4 +189,4 @@ def mpra_finetune(
     """
     schedule = Schedule(max_epochs, patience, lr, batch_size, watched, rank)
     windows, scored = (n_windows, seed, mode, accessibility), (motifs, clusters, adaptor)
-    return fit_reporter(model, mdata, sequences, activity, row, scored, windows, how, schedule)
+    return fit_reporter(model, mdata, sequences, activity, row, scored, windows, how, schedule, cache)

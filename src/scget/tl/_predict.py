@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def predict(
     batch_size: int = 64,
     row_batch: int | None = None,
     out: str | Path | None = None,
+    cache: str | PathLike[str] | None = None,
     copy: bool = False,
 ) -> MuData | None:
     """Predict expression and write it into a MuData, or to disk.
@@ -52,11 +54,14 @@ def predict(
         Windows at a time; does not change the result.
     row_batch
         Rows at a time, which alone are dense (some 50 bytes per region each); does not change the result. None: as many
-        as make 16 million values, 160 rows of 100,000 regions.
+        as make 16 million values, 160 rows of 100,000 regions; with ``cache`` 1 million.
     out
         An h5ad file to write instead, a few rows at a time, leaving ``mdata`` as it is: rows x genes, ``X`` the
         expression, ``layers["get_std"]``, ``obs["get_ood"]`` and ``uns["get"]`` as below, rows in the order of ``atac``.
         It has this name once it is complete. In memory, results take 8 bytes x rows x regions and 8 to 12 x rows x genes.
+    cache
+        A folder in which predictions are kept as they are made, ``row_batch`` rows to a file, so that a run that was
+        killed goes on where it stopped when called again in the same way.
     copy
         Return a changed copy and leave ``mdata`` as it is.
 
@@ -79,7 +84,7 @@ def predict(
     from scget.model._rows import predict_rows
 
     slots = _keys.Slots(key_added)
-    chunks = predict_rows(model, mdata, batch_size, row_batch)
+    chunks = predict_rows(model, mdata, batch_size, row_batch, cache)
     if out is not None:
         if copy:
             raise InputError("out= leaves mdata as it is, so there is nothing to copy: leave out copy=True")
@@ -95,8 +100,16 @@ def predict(
     if rna_name not in mdata.mod:
         mdata.mod[rna_name] = AnnData(obs=atac.obs.copy(), var=pd.DataFrame(index=first[0].genes.astype(str)))
         mdata.update()
-    rna, atac = mdata[rna_name], mdata[atac_name]
-    rna.layers.pop(slots.uncertainty, None)  # of another model
+    _put(layers, ood_k, mdata[atac_name], mdata[rna_name], slots)
+    write_record(mdata, model, slots)
+    return mdata if copy else None
+
+
+def _put(
+    layers: dict[str, np.ndarray], ood_k: np.ndarray | None, atac: AnnData, rna: AnnData, slots: _keys.Slots
+) -> None:
+    """Write results in place of those of another model."""
+    rna.layers.pop(slots.uncertainty, None)
     rna.obs.drop(columns=slots.unlikeness, errors="ignore", inplace=True)
     for name, values in layers.items():
         (atac if name in slots.strand_layers else rna).layers[name] = values
@@ -104,8 +117,6 @@ def predict(
         rna.obs[slots.unlikeness] = ood_k
     rna.obsm[slots.expression_table] = without_slashes(rna.to_df(layer=slots.expression))
     rna.uns[slots.record] = {**rna.uns.get(slots.record, {}), "unit": UNIT}
-    write_record(mdata, model, slots)
-    return mdata if copy else None
 
 
 def _gathered(

@@ -6,7 +6,7 @@ from ._guard import KeepBetter
 from ._masked import Mask, MaskedPlan, MaskTarget
 from ._options import Options, Watch, check_device
 from ._plan import ExpressionPlan
-from ._resume import Resume, find
+from ._resume import Resume, find, random_state, set_random_state
 
 __all__ = [
     "ExpressionPlan",
@@ -21,4 +21,6 @@ __all__ = [
     "check_device",
     "compiled",
     "find",
+    "random_state",
+    "set_random_state",
 ]

@@ -55,7 +55,7 @@ class Resume(lightning.Callback):
         """Save what the step before ended with, or restore it."""
         if self._to_restore is not None:  # not before: loaders and validation draw random numbers too
             state, self._to_restore = self._to_restore, None
-            _set_random_state(state["random"], pl_module.device)
+            set_random_state(state["random"][rank()], pl_module.device)
             self._saved_at = trainer.global_step
         elif trainer.global_step > self._saved_at and trainer.global_step % self.every == 0:
             self._saved_at = trainer.global_step
@@ -73,7 +73,7 @@ class Resume(lightning.Callback):
                 epochs[count]["ready"] -= 1
                 epochs[count]["started"] -= 1
         checkpoint[_OURS] = {
-            "random": gather_objects(_random_state(pl_module.device)),
+            "random": gather_objects(random_state(pl_module.device)),
             "resumed": [trainer.current_epoch, done],
             "history": _history(trainer.logger) if trainer.is_global_zero else {},
         }
@@ -201,13 +201,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _random_state(device: torch.device) -> dict[str, Any]:
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """State of the generators that a network on ``device`` draws from."""
     state = {"cpu": torch.get_rng_state()}
     return state | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else state
 
 
-def _set_random_state(states: list[dict[str, Any]], device: torch.device) -> None:
-    state = states[rank()]
+def set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Put back what :func:`random_state` gave."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"], device)
