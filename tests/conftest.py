@@ -138,6 +138,9 @@ def make_linear(config):
             n_read = tokens_brf.shape[1] if at_b is None else 1
             return value_b[:, None, None].expand(-1, n_read, config.n_outputs)
 
+        def reader(self, tokens_brf, center_br=None, pad_br=None):
+            return lambda window_n, at_n: self(tokens_brf, center_br, pad_br, at_n)[window_n]
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return Linear().eval()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from scget.model import GET
+from scget.model import GET, _gene_windows
 from scget.model._gene_windows import GeneWindows
 from scget.model._infer import predict_all
 
@@ -55,3 +55,21 @@ def test_genes_of_a_row_are_never_split(model):
     following = [(jobs["row"].iloc[0], jobs["gene"].iloc[0]) for jobs in parts[1:]]
     assert not set(zip(last, following, strict=True)) & {(pair, pair) for pair in last} and len(parts) > 20
     assert sum(map(len, parts)) == len(where.jobs)
+
+
+@pytest.mark.parametrize("genes", [None, ["G7", "G0", "G48", "G3"]])
+@pytest.mark.parametrize("n_lines", [1, 9, 1000])
+def test_genes_of_a_window_share_a_pass_and_have_gradients_of_their_own(model, genes, n_lines, monkeypatch):
+    """Against a pass for each line; windows hold one gene or many."""
+    monkeypatch.setattr(_gene_windows, "TOGETHER", 3)
+    where = GeneWindows.of(model, model.table(), genes, ["T5", "T1"], 8, by_place=True)
+    assert [*dict.fromkeys(where.jobs["row"])] == [5, 1] and (np.diff(where.jobs["window"]) > 0).any()
+    n_alone, alone = [], GeneWindows.slopes
+    monkeypatch.setattr(GeneWindows, "slopes", lambda *args: n_alone.append(len(args[2])) or alone(*args))
+    for part in where.parts(n_lines, "slopes"):
+        tokens_brf = part.batch.tokens_brf * 0.7
+        expected = torch.cat([alone(where, part.take(np.array([b])), tokens_brf[[b]]) for b in range(len(part.jobs))])
+        torch.testing.assert_close(where.shared_slopes(part, tokens_brf), expected, rtol=1e-4, atol=1e-6)
+        assert expected.abs().amax((1, 2)).min() > 0
+    if n_lines == 1000 and genes is None:
+        assert sum(n_alone) < len(where.jobs) / 2

@@ -185,3 +185,13 @@ def test_links_judged_by_tested_pairs(linear):
     judged = scget.bm.crispri(found, tested, row="T5", n_bootstrap=0).query("bin == 'all'").set_index("predictor")
     assert judged.loc["prediction", "auprc"] == 1
     assert judged.loc["inverse_distance", "auprc"] < 0.9
+
+
+def test_lines_stand_in_the_order_asked(trained):
+    """Though genes are computed along the genome."""
+    genes, rows = ["G48", "G0", "G21", "G3"], ["T5", "T1"]
+    for found in (trained.links(genes=genes, rows=rows, top=2), trained.attribute(genes=genes, rows=rows, top=2).links):
+        pairs = found[["row", "gene"]].drop_duplicates()
+        assert [*pairs.itertuples(index=False, name=None)] == [(row, gene) for row in rows for gene in genes]
+    gap = trained.attribute(genes=genes, rows=rows, method="integrated", steps=1).gap
+    assert gap["gene"].tolist() == genes * 4

@@ -249,3 +249,9 @@ def test_one_region_asked_is_one_of_all(distance, padded):
     torch.testing.assert_close(one[:, 0], whole, rtol=1e-12, atol=1e-12)
     slopes = [torch.autograd.grad(out.sum(), tokens_brf, retain_graph=True)[0] for out in (one, whole)]
     torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-12)
+    read = net.reader(tokens_brf, center_br, pad_br)
+    again = read(torch.tensor([2, 0, 2]), torch.tensor([4, 0, 7]))
+    every = net(tokens_brf, center_br, pad_br)[[2, 0, 2], [4, 0, 7]]
+    torch.testing.assert_close(again[:, 0], every, rtol=1e-6, atol=1e-7)  # outputs are float32
+    slopes = [torch.autograd.grad(out.sum(), tokens_brf, retain_graph=True)[0] for out in (again, every)]
+    torch.testing.assert_close(*slopes, rtol=1e-6, atol=1e-7)

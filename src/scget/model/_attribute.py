@@ -15,9 +15,9 @@ from scget._errors import InputError
 from scget.data import RegionTable
 from scget.pp._kept import Arrays
 
-from ._gene_windows import GeneWindows, Part
+from ._gene_windows import PER_WINDOW, GeneWindows, Part
 from ._kept import Folder, Kept
-from ._region_lines import activity_lines, named, shares, strongest, sum_promoters, window_lines
+from ._region_lines import activity_lines, in_order, named, shares, strongest, sum_promoters, window_lines
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -120,13 +120,13 @@ def attribute_genes(
     cache: Folder = None,
 ) -> Attribution:
     """See :class:`Attribution`; the windows are those the predictions are read from."""
-    where = GeneWindows.of(model, table, genes, rows, batch_size)
+    where = GeneWindows.of(model, table, genes, rows, batch_size, by_place=True)
     where.check_shown()
     kept = Kept(cache, model, table, asked="attribute", genes=where.gene_g, rows=where.row_k, how=how, top=top)
     found = kept.joined(
         where.blocks(), lambda block: _attribute_block(where, block, how, batch_size, top), "blocks of genes"
     )
-    links = named(pd.DataFrame({name: found[name] for name in LINKS}), table)
+    links = named(in_order(pd.DataFrame({name: found[name] for name in LINKS}), where).reset_index(drop=True), table)
     motifs = _motif_tables(where, found["motif_jm"])
     gaps = [_gaps(where.jobs, of, found[f"{of}_gap_j2"]) for of in ("motifs", "regions")]
     other = _windows_against(model, table, genes, how, batch_size)
@@ -140,7 +140,7 @@ def _attribute_block(where: GeneWindows, block: slice, how: How, batch_size: int
     """Of some lines of ``where.jobs``: motif attributions and gaps of each, and links of their genes, by positions."""
     has_mean, change_kp = where.net.config.deviation and where.scaling.rules.fold, _fold_change(where, how)
     motifs, gaps, lines = [], [], []
-    for part in where.parts(batch_size, "attribute", block):
+    for part in where.parts(PER_WINDOW * batch_size, "attribute", block):
         by_motif, motif_gap = motif_effects(where, part, part.batch.tokens_brf, how)
         by_region, region_gap = region_effects(where, part, how, has_mean=has_mean)
         motifs.append(by_motif.cpu().numpy())
@@ -180,7 +180,7 @@ def motifs_by(
     batch_size: int,
 ) -> Callable[[np.ndarray], dict[str, pd.DataFrame]]:
     """``motifs`` of :class:`Attribution` as a function of ``moved_p``: region p has the motif scores of ``moved_p[p]``."""
-    where = GeneWindows.of(model, table, genes, rows, batch_size)
+    where = GeneWindows.of(model, table, genes, rows, batch_size, by_place=True)
     other = _windows_against(model, table, genes, how, batch_size)
 
     def moved(moved_p: np.ndarray) -> dict[str, pd.DataFrame]:
@@ -195,7 +195,9 @@ def _windows_against(
 ) -> GeneWindows | None:
     """Windows of the row compared with; None for the mean row."""
     row = how.against
-    return None if row is None else GeneWindows.of(model, table, genes, [str(table.rows[row])], batch_size)
+    return (
+        None if row is None else GeneWindows.of(model, table, genes, [str(table.rows[row])], batch_size, by_place=True)
+    )
 
 
 def _motif_pass(
@@ -203,7 +205,7 @@ def _motif_pass(
 ) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
     """Motif attributions alone, and gaps of promoters."""
     motifs, gaps = [], []
-    for part in where.parts(batch_size, "motifs"):
+    for part in where.parts(PER_WINDOW * batch_size, "motifs"):
         tokens_brf = part.batch.tokens_brf if moved_p is None else where.moved_motifs(part, moved_p)
         by_motif, gap = motif_effects(where, part, tokens_brf, how)
         motifs.append(by_motif.cpu().numpy())
@@ -249,7 +251,7 @@ def _along(
     """Mean gradient from ``tokens - departure`` to ``tokens``, times the departure; difference of values, and gap."""
     start_brf, slopes_brf = tokens_brf - departure_brf, torch.zeros_like(tokens_brf)
     for at, weight in zip(*how.nodes(single), strict=True):
-        slopes_brf += float(weight) * where.slopes(part, start_brf + float(at) * departure_brf)
+        slopes_brf += float(weight) * where.shared_slopes(part, start_brf + float(at) * departure_brf)
     effect_brf = slopes_brf * departure_brf
     if how.method == "gradient":
         return effect_brf, tokens_brf.new_zeros((len(tokens_brf), 2))
@@ -272,7 +274,12 @@ def _gaps(jobs: pd.DataFrame, of: str, gap_j2: np.ndarray) -> pd.DataFrame:
 def _sum_gaps(where: GeneWindows, gaps: list[pd.DataFrame]) -> pd.DataFrame:
     """Sum over promoters, by name, in the order asked."""
     table = where.table
-    gap = pd.concat(gaps).groupby(["of", "row", "gene"], sort=False)[["difference", "gap"]].sum().reset_index()
+    gap = (
+        in_order(pd.concat(gaps), where)
+        .groupby(["of", "row", "gene"], sort=False)[["difference", "gap"]]
+        .sum()
+        .reset_index()
+    )
     gap = gap.assign(row=table.rows[gap["row"]].astype(str), gene=table.genes[gap["gene"]].astype(str))
     gap = gap.sort_values("of", kind="stable", ignore_index=True)
     return gap[["row", "gene", "of", "difference", "gap"]]

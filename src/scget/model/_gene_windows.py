@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 
 BLOCK = 1024  # lines whose results are put together at once, and kept
+TOGETHER = 8  # windows that hold about as many genes, asked for gradients at once
+PER_WINDOW = 8  # genes that are read from a window, about, where all of a row are
 EVERYTHING = slice(None)
 
 
@@ -63,7 +65,7 @@ class GeneWindows:
     """The windows from which predictions of genes are read, one line of ``jobs`` per row, gene and promoter.
 
     Columns of ``jobs``: row, gene and region (positions), slot, strand (0 is +), window, token, n_promoters; in the order in
-    which rows and genes were asked for. Windows are those of :meth:`GET.predict`, so that sums over the lines of a gene are its prediction
+    which rows and genes were asked for, or along the genome. Windows are those of :meth:`GET.predict`, so that sums over the lines of a gene are its prediction
     (without what does not depend on features: the training mean, what is missed in similar rows, the bound at 0).
     """
 
@@ -78,12 +80,22 @@ class GeneWindows:
 
     @classmethod
     def of(
-        cls, model: GET, table: RegionTable, genes: Sequence[str] | None, rows: Sequence[str] | None, batch_size: int
+        cls,
+        model: GET,
+        table: RegionTable,
+        genes: Sequence[str] | None,
+        rows: Sequence[str] | None,
+        batch_size: int,
+        *,
+        by_place: bool = False,
     ) -> GeneWindows:
-        """Lay windows for ``genes`` and ``rows`` (None: all); :class:`InputError` for a gene without a promoter region."""
+        """Lay windows for ``genes`` and ``rows`` (None: all); :class:`InputError` for a gene without a promoter region.
+
+        ``by_place``: genes stand along the genome in ``jobs``, so that those of one window stand together.
+        """
         source, windows = prepare(model, table, rows, batch_size)
         gene_g, row_k = genes_to_explain(table, genes), table.row_positions(rows)
-        jobs = _jobs(windows, table, row_k, gene_g)
+        jobs = _jobs(windows, table, row_k, gene_g, by_place=by_place)
         return cls(model.module, table, model.scaling, source, windows, gene_g, row_k, jobs)
 
     def check_shown(self) -> None:
@@ -128,6 +140,36 @@ class GeneWindows:
         leaf_brf = tokens_brf.detach().requires_grad_()
         with _still(self.net):
             return torch.autograd.grad(self.read(part, leaf_brf).sum(), leaf_brf)[0]
+
+    def shared_slopes(self, part: Part, tokens_brf: Tensor) -> Tensor:
+        """As :meth:`slopes`, where lines of one window have the same features: these share all blocks but the last."""
+        _, u_b, n_u = np.unique(part.jobs["window"], return_inverse=True, return_counts=True)
+        lines_u = np.split(np.argsort(u_b, kind="stable"), np.cumsum(n_u)[:-1])
+        fullest, slopes_brf = np.argsort(-n_u, kind="stable"), torch.empty_like(tokens_brf)
+        for low in range(0, len(fullest), TOGETHER):  # windows with about as many lines
+            some = [lines_u[u] for u in fullest[low : low + TOGETHER]]
+            self._slopes_of(part, some, tokens_brf, slopes_brf)
+        return slopes_brf
+
+    def _slopes_of(self, part: Part, lines_u: list[np.ndarray], tokens_brf: Tensor, slopes_brf: Tensor) -> None:
+        """Write :meth:`shared_slopes` of the lines of some windows."""
+        rounds = [np.array([b_n[n] for b_n in lines_u if len(b_n) > n]) for n in range(len(lines_u[0]))]
+        together = sum(2 * len(b_n) > len(lines_u) for b_n in rounds)  # fewer are cheaper alone
+        if together > 1:
+            first_u = rounds[0]
+            leaf_urf = tokens_brf[self._tensor(first_u)].detach().requires_grad_()
+            windows = part.take(first_u).batch
+            with _still(self.net):
+                read = self.net.reader(leaf_urf, windows.center_br, windows.pad_br)
+                for n, b_n in enumerate(rounds[:together]):
+                    at, u_n = self._tensor(b_n), torch.arange(len(b_n), device=leaf_urf.device)
+                    value = (read(u_n, part.token_b[at])[:, 0] * part.weight_bo[at]).sum()
+                    (slopes_urf,) = torch.autograd.grad(value, leaf_urf, retain_graph=n + 1 < together)
+                    slopes_brf[at] = slopes_urf[: len(b_n)]
+            rounds = rounds[together:]
+        if rounds:
+            b_n = np.concatenate(rounds)
+            slopes_brf[self._tensor(b_n)] = self.slopes(part.take(b_n), tokens_brf[self._tensor(b_n)])
 
     def embedded_slopes(self, part: Part, tokens_brf: Tensor) -> tuple[Tensor, Tensor]:
         """:meth:`slopes`, and the gradient with respect to the embedding of each region, (b, r, d)."""
@@ -218,7 +260,9 @@ def genes_to_explain(table: RegionTable, genes: Sequence[str] | None) -> np.ndar
     return gene_g
 
 
-def _jobs(windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.ndarray) -> pd.DataFrame:
+def _jobs(
+    windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.ndarray, *, by_place: bool
+) -> pd.DataFrame:
     """One line per row, gene and promoter slot shown: where its prediction is read."""
     window_n, token_n = windows.focus_window_n, windows.focus_token_n
     focus = pd.DataFrame(
@@ -241,7 +285,8 @@ def _jobs(windows: Windows, table: RegionTable, row_k: np.ndarray, gene_g: np.nd
         }
     )
     jobs = genes.merge(focus[focus["row"].isin(row_k)], on="region")
-    asked = [pd.Index(at).get_indexer(jobs[name]) for name, at in (("row", row_k), ("gene", gene_g))]
-    jobs = jobs.iloc[np.lexsort([jobs["region"], asked[1], asked[0]])]
+    row_n, gene_n = (pd.Index(at).get_indexer(jobs[name]) for name, at in (("row", row_k), ("gene", gene_g)))
+    place_n = jobs.groupby("gene")["region"].transform("min").to_numpy() if by_place else gene_n
+    jobs = jobs.iloc[np.lexsort([jobs["region"], gene_n, place_n, row_n])]
     jobs["n_promoters"] = jobs.groupby(["row", "gene"])["region"].transform("size")
     return jobs.reset_index(drop=True)

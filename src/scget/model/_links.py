@@ -16,9 +16,9 @@ from scget.pp._kept import Arrays
 from ._attribute import How, region_effects
 from ._averaging import highest, mean_lines, share_of_members
 from ._contact import Contact, check_contact, contacts
-from ._gene_windows import GeneWindows, Part, genes_to_explain
+from ._gene_windows import PER_WINDOW, GeneWindows, Part, genes_to_explain
 from ._kept import Folder, Kept
-from ._region_lines import activity_lines, named, shares, sum_promoters, window_lines
+from ._region_lines import activity_lines, in_order, named, shares, sum_promoters, window_lines
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -95,13 +95,14 @@ def _member_links(
     cache: Folder,
 ) -> pd.DataFrame:
     """Columns row, gene, region (names), at, promoter (positions), distance, signed, strength, open (accessibility)."""
-    where = GeneWindows.of(model, table, genes, rows, batch_size)
+    where = GeneWindows.of(model, table, genes, rows, batch_size, by_place=True)
     where.check_shown()
     open_kp = where.source.channels_kpc[:, :-1, 0].cpu().numpy()
     change_kp = _activity_change(model, where, open_kp, closing=score == "deletion")
     asked = {"genes": where.gene_g, "rows": where.row_k, "score": score, "max_distance": max_distance}
     kept, args = Kept(cache, model, table, asked="links", **asked), (score, change_kp, max_distance, batch_size)
     found = pd.DataFrame(kept.joined(where.blocks(), lambda block: _link_block(where, block, *args), "blocks of genes"))
+    found = in_order(found, where).reset_index(drop=True)
     at, k = found["region"].to_numpy(), found["row"].to_numpy()
     return named(found, table).assign(at=at, open=open_kp[k, at])
 
@@ -111,7 +112,8 @@ def _link_block(
 ) -> Arrays:
     """Of some lines of ``where.jobs``: regions and their effects, by positions."""
     has_mean, parts = where.net.config.deviation and where.scaling.rules.fold, []
-    for part in where.parts(batch_size, f"links by {score}", block):
+    n_lines = PER_WINDOW * batch_size if score == "gradient" else batch_size
+    for part in where.parts(n_lines, f"links by {score}", block):
         if score == "deletion":
             parts.append(window_lines(part, signed=_deletions(where, part, max_distance, batch_size)))
         elif score == "gradient":

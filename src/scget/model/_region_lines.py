@@ -48,9 +48,14 @@ def shares(size: pd.Series, links: pd.DataFrame) -> np.ndarray:
 
 def strongest(links: pd.DataFrame, where: GeneWindows, top: int | None) -> pd.DataFrame:
     """The ``top`` lines of highest score of each row and gene, in the order asked."""
-    row_n, gene_n = (pd.Index(at).get_indexer(links[n]) for at, n in ((where.row_k, "row"), (where.gene_g, "gene")))
-    links = links.iloc[np.lexsort([links["region"], -links["score"], gene_n, row_n])]
+    links = in_order(links.iloc[np.lexsort([links["region"], -links["score"]])], where)
     return links if top is None else links.groupby(["row", "gene"], sort=False).head(top)
+
+
+def in_order(links: pd.DataFrame, where: GeneWindows) -> pd.DataFrame:
+    """Rows and genes in the order asked; lines of the same row and gene stay as they are."""
+    row_n, gene_n = (pd.Index(at).get_indexer(links[n]) for at, n in ((where.row_k, "row"), (where.gene_g, "gene")))
+    return links.iloc[np.lexsort([gene_n, row_n])]
 
 
 def named(links: pd.DataFrame, table: RegionTable) -> pd.DataFrame:

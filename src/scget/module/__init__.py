@@ -1,6 +1,7 @@
 """The network: tensors only."""
 
-from ._get import ExpressionNet, GETConfig, MaskedNet
+from ._config import GETConfig
+from ._get import ExpressionNet, MaskedNet
 from ._losses import masked_region_loss, negative_binomial_loss, poisson_loss, squared_loss
 from ._processes import average_over_processes, gather_objects, rank
 

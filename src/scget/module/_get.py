@@ -1,4 +1,4 @@
-"""The whole network of GET, read top-down: settings, tasks, encoder, block, attention.
+"""The whole network of GET, read top-down: tasks, encoder, block, attention.
 
 Source: Fu et al., "A foundation model of transcription across human cell types", Nature 2025,
 doi 10.1038/s41586-024-08391-z. Parameter names are those of the published checkpoints.
@@ -8,80 +8,16 @@ Axis letters: b batch, r region in window, f feature, d embedding, h head, o out
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ._config import GETConfig
 from ._distance import DistanceSums, closeness
 
 LN_EPS = 1e-6
-STRANDS = 2
-
-
-@dataclass(frozen=True)
-class GETConfig:
-    """Shape of the network; the defaults are the published one.
-
-    Parameters
-    ----------
-    n_motifs
-        Motif clusters per region.
-    n_channels
-        Further features per region, beginning with accessibility.
-    n_accessibility
-        How many of these tell of accessibility and are hidden where it is to be predicted.
-    width, n_layers, n_heads
-        Embedding size, transformer blocks, attention heads per block.
-    drop_path
-        Probability of skipping the last block in training; earlier blocks rise to it linearly from 0.
-    dropout
-        Share of input features and of hidden units of each MLP dropped in training (published: 0).
-    deviation
-        Predict a level and a deviation from it per strand (4 outputs, no activation) in place of
-        the published expression per strand (2 outputs, softplus).
-    distance_bias
-        Let attention fall with genomic distance, by a slope learned per head. Off: the published network.
-    distance_sums
-        Show each region, where expression is predicted, sums over its neighbours. Off: the published network.
-    task
-        What is predicted: expression, accessibility from motifs, or both by two heads.
-    """
-
-    n_motifs: int = 282
-    n_channels: int = 1
-    width: int = 768
-    n_layers: int = 12
-    n_heads: int = 12
-    drop_path: float = 0.1
-    dropout: float = 0.0
-    deviation: bool = False
-    distance_bias: bool = False
-    distance_sums: bool = False
-    n_accessibility: int = 1
-    task: Literal["expression", "accessibility", "both"] = "expression"
-
-    def __post_init__(self) -> None:
-        if min(self.n_motifs + 1, self.n_channels + 1, self.width, self.n_layers, self.n_heads) < 1:
-            raise ValueError(f"sizes must be positive, got {self}")
-        if self.task not in ("expression", "accessibility", "both"):
-            raise ValueError(f"task={self.task!r}: 'expression', 'accessibility' or 'both'")
-        if self.width % self.n_heads:
-            raise ValueError(f"width {self.width} is not a multiple of n_heads {self.n_heads}")
-        if not (0 <= self.drop_path < 1 and 0 <= self.dropout < 1):
-            raise ValueError(f"drop_path and dropout must be in [0, 1), got {self.drop_path} and {self.dropout}")
-
-    @property
-    def n_features(self) -> int:
-        """Features of one region: motifs, then channels."""
-        return self.n_motifs + self.n_channels
-
-    @property
-    def n_outputs(self) -> int:
-        """Numbers predicted per region."""
-        return STRANDS * (2 if self.deviation else 1)
 
 
 class _Trunk(nn.Module):
@@ -103,11 +39,16 @@ class _Trunk(nn.Module):
         self, h_brd: Tensor, center_br: Tensor | None, pad_br: Tensor | None, at_b: Tensor | None = None
     ) -> Tensor:
         """Run the blocks with a CLS token in front, and drop it again; ``at_b``: the one region wanted, (b, 1, d) then."""
+        h_btd = self.encoder(*self._tokens(h_brd, center_br, pad_br), None if at_b is None else at_b + 1)
+        return h_btd[:, 1:] if at_b is None else h_btd
+
+    def _tokens(
+        self, h_brd: Tensor, center_br: Tensor | None, pad_br: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """CLS and regions, how near they are to each other, and which are hidden."""
         h_btd = torch.cat([self.cls_token.expand(len(h_brd), -1, -1), h_brd], dim=1)
         near = closeness(center_br) if self.config.distance_bias and center_br is not None else None
-        hidden = None if pad_br is None else F.pad(pad_br, (1, 0), value=False)[:, None, None, :]
-        h_btd = self.encoder(h_btd, near, hidden, None if at_b is None else at_b + 1)
-        return h_btd[:, 1:] if at_b is None else h_btd
+        return h_btd, near, None if pad_br is None else F.pad(pad_br, (1, 0), value=False)[:, None, None, :]
 
 
 class ExpressionNet(_Trunk):
@@ -148,8 +89,27 @@ class ExpressionNet(_Trunk):
         -------
         (b, r, n_outputs), or (b, 1, n_outputs) with ``at_b``; float32 under autocast too. Without ``deviation``, log10(CPM + 1) after softplus.
         """
-        out_bro = self.head_exp["head"](self.regions(tokens_brf, center_br, pad_br, at_b)).float()
-        return out_bro if self.config.deviation else F.softplus(out_bro)
+        return self._expression(self.regions(tokens_brf, center_br, pad_br, at_b))
+
+    def reader(
+        self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """As :meth:`forward` of many regions of each window, all blocks but the last computed once.
+
+        Returns
+        -------
+        A function of windows (n,) and places in them (n,): outputs there, (n, 1, n_outputs).
+        """
+        *before, last = self.encoder.blocks
+        h_btd, near, hidden = self._tokens(self._summed(tokens_brf, center_br), center_br, pad_br)
+        for block in before:
+            h_btd = block(h_btd, near, hidden)
+
+        def read(window_n: Tensor, at_n: Tensor) -> Tensor:
+            asked = (None if x is None else x[window_n] for x in (h_btd, near, hidden))
+            return self._expression(self.encoder.norm(last(*asked, at_n + 1)))
+
+        return read
 
     def regions(
         self,
@@ -159,10 +119,18 @@ class ExpressionNet(_Trunk):
         at_b: Tensor | None = None,
     ) -> Tensor:
         """Embed each region in its window, (b, r, d), or the one at ``at_b``: what expression is read from."""
+        return self.encode(self._summed(tokens_brf, center_br), center_br, pad_br, at_b)
+
+    def _summed(self, tokens_brf: Tensor, center_br: Tensor | None) -> Tensor:
+        """Embedding of each region with the sums over its neighbours."""
         h_brd = self.embed(tokens_brf)
         if self.config.distance_sums and center_br is not None:
             h_brd = h_brd + self.region_embed["sums"](tokens_brf, center_br)
-        return self.encode(h_brd, center_br, pad_br, at_b)
+        return h_brd
+
+    def _expression(self, h_brd: Tensor) -> Tensor:
+        out_bro = self.head_exp["head"](h_brd).float()
+        return out_bro if self.config.deviation else F.softplus(out_bro)
 
     def accessibility(
         self, tokens_brf: Tensor, center_br: Tensor | None = None, pad_br: Tensor | None = None
