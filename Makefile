@@ -6,7 +6,7 @@ WORKERS  ?= 2
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check $(PIP_ARGS)
 
-.PHONY: demo test tutorials lint docs clean
+.PHONY: demo test coverage tutorials lint docs clean
 .NOTPARALLEL:
 
 demo: .venv/.with-test
@@ -14,6 +14,13 @@ demo: .venv/.with-test
 
 test: .venv/.with-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+coverage: .venv/.with-dev
+	rm -f .coverage .coverage.*
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m coverage combine -q
+	$(BIN)/python -m coverage xml -q
+	$(BIN)/python -m coverage report --skip-covered
 
 tutorials: .venv/.with-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbmake tutorials
@@ -28,7 +35,7 @@ docs: .venv/.with-doc
 
 clean:
 	rm -rf .venv build dist demo-output docs/_build docs/generated docs/tutorials
-	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.*
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage .coverage.* coverage.xml
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each set of extras, out of date when what is to be installed has changed.

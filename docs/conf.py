@@ -54,6 +54,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "off"  # tutorials are kept executed
 
 html_theme = "sphinx_book_theme"
+html_extra_path = ["llms.txt"]  # at the root of the site, as llmstxt.org has it
 html_title = project
 html_theme_options = {"path_to_docs": "docs/", "show_toc_level": 2}
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

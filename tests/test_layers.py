@@ -96,6 +96,15 @@ def test_files_and_functions_stay_small():
     assert too_long(SRC) == []
 
 
+def test_picture_in_the_contributing_guide_shows_these_layers():
+    guide = SRC.parents[1] / "docs" / "contributing.md"
+    if not guide.is_file():
+        pytest.skip("the documentation is not beside the package")
+    picture = guide.read_text("utf-8").split("```none\n")[1].split("```")[0].splitlines()
+    shown = [{word for word in line.split() if word in HEIGHT} for line in reversed(picture)]
+    assert shown == LAYERS
+
+
 @pytest.fixture
 def plant(tmp_path):
     """Write one file into an otherwise empty scget."""
