@@ -1,4 +1,4 @@
-"""pertpy takes what perturb returns as it is; no dependency of the tests on Python 3.11, see docs/what_if.md."""
+"""pertpy takes what perturb returns as it is; too heavy for the test extra, see docs/what_if.md for how these were run."""
 
 from __future__ import annotations
 
