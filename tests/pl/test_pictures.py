@@ -106,7 +106,7 @@ def test_arcs_of_links_above_accessibility(toy):
     ax = scget.pl.links(toy, "G0", "T1", rows=["T1", "T5"], top=2, show=False)
     curves, var = ax.collections[0], toy["atac"].var
     assert [tuple(colour[:3]) for colour in curves.get_colors()] == [
-        mpl.colors.to_rgb("tab:red")
+        mpl.colors.to_rgb("#D55E00")
     ] * 2  # the two highest
     for curve, (_, link) in zip(curves.get_segments(), table.iloc[[1, 2]].iterrows(), strict=True):
         centre = (var.loc[link["region"], "start"] + var.loc[link["region"], "end"]) / 2

@@ -9,7 +9,7 @@ import numpy as np
 from scget._errors import InputError, first
 from scget.pp._regions import parse_regions
 
-from ._shared import axes, finish
+from ._shared import BLACK, SIGNED, axes, documented, finish, sign_colours
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@documented
 def perturbed(
     adata: AnnData,
     *,
@@ -37,11 +38,11 @@ def perturbed(
     n_genes
         Genes with the greatest absolute difference in any line shown.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Red: expression rises.
+    {returned} Red: expression rises.
 
     Examples
     --------
@@ -59,15 +60,16 @@ def perturbed(
     values = values[values.abs().max().nlargest(n_genes).index]
     most = max(float(np.abs(values.to_numpy()).max(initial=0)), 1e-12)
     drawn = axes(ax, (1.5 + 0.3 * values.shape[1], 1.2 + 0.3 * len(values)))
-    image = drawn.imshow(values.to_numpy(), cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
+    image = drawn.imshow(values.to_numpy(), cmap=SIGNED, vmin=-most, vmax=most, aspect="auto")
     names = values.index if row is None else shown.obs["perturbation"].astype(str)
     drawn.set_xticks(range(values.shape[1]), values.columns, rotation=90)
     drawn.set_yticks(range(len(values)), names)
     drawn.set_title(f"the {values.shape[1]} genes changed most" + ("" if row is None else f" in {row}"))
     drawn.figure.colorbar(image, ax=drawn, label="difference, log10(CPM + 1)")
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
+@documented
 def screened(
     table: pd.DataFrame,
     gene: str,
@@ -86,11 +88,11 @@ def screened(
     gene, row
         Names.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Regions whose loss lowers expression point down.
+    {returned} Regions whose loss lowers expression point down, in blue.
 
     Examples
     --------
@@ -108,13 +110,13 @@ def screened(
     seen = effect != 0
     at, effect = regions.centers[seen] / 1e3, effect[seen]
     drawn = axes(ax, (7, 2.5))
-    colours = np.where(effect > 0, "tab:red", "tab:blue").tolist()
+    colours = sign_colours(effect)
     drawn.vlines(at, 0, effect, colors=colours, lw=1.5)
     drawn.scatter(at, effect, c=colours, s=12, zorder=3)
     drawn.axhline(0, color="0.3", lw=0.8)
     nearest = mine["distance"].abs() == mine["distance"].abs().min()
-    drawn.plot(regions.centers[nearest.to_numpy()] / 1e3, np.zeros(nearest.sum()), "k^", ms=7, zorder=4)
+    drawn.plot(regions.centers[nearest.to_numpy()] / 1e3, np.zeros(nearest.sum()), "^", color=BLACK, ms=7, zorder=4)
     drawn.set(xlabel=f"{regions.chrom[0]}, kb (triangle: promoter)", ylabel="effect, log10(CPM + 1)")
     drawn.set_title(f"{gene} in {row}")
     drawn.margins(y=0.15)
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)

@@ -11,7 +11,7 @@ from scget._errors import InputError
 from scget.bm import pearson
 from scget.data._table import positions
 
-from ._shared import axes, finish, observed
+from ._shared import ORANGE, axes, documented, finish, observed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@documented
 def predicted(
     mdata: MuData,
     row: str,
@@ -50,12 +51,12 @@ def predicted(
     key, rna, atac, layer
         ``key_added`` of the prediction, names of the modalities, layer of raw RNA counts (None: ``X``).
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Genes that start only on chromosomes held out in
-    training, whose mean the model does not know, are drawn apart, with their own correlation.
+    {returned} Genes that start only on chromosomes held out in training, whose mean the model does not know, are drawn
+    apart, with their own correlation.
 
     Examples
     --------
@@ -88,7 +89,7 @@ def predicted(
     what = "log10(CPM + 1)" if training_rows is None else "minus mean of training rows, log10"
     drawn.set(xlabel=f"observed, {what}", ylabel=f"predicted, {what}")
     drawn.set_title(f"{row}: {name} = {pearson(y[~apart], x[~apart]):.2f}, {(~apart).sum():,} genes")
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
 def _scatter(drawn: Axes, x: pd.Series, y: pd.Series, apart: np.ndarray, name: str) -> None:
@@ -97,7 +98,7 @@ def _scatter(drawn: Axes, x: pd.Series, y: pd.Series, apart: np.ndarray, name: s
     if apart.any():
         r, n = pearson(y[apart], x[apart]), apart.sum()
         label = f"chromosomes held out: {name} = {r:.2f}, {n:,} genes"
-        drawn.scatter(x[apart], y[apart], s=6, alpha=0.6, linewidths=0, rasterized=True, c="tab:orange", label=label)
+        drawn.scatter(x[apart], y[apart], s=6, alpha=0.6, linewidths=0, rasterized=True, c=ORANGE, label=label)
         drawn.legend(loc="upper left", fontsize="small", frameon=False, handletextpad=0.1)
 
 
