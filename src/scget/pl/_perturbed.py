@@ -42,13 +42,14 @@ def perturbed(
 
     Returns
     -------
-    {returned} Red: expression rises.
+    {returned} Red: expression rises. A single perturbation of a single row is drawn as bars, from the gene raised most to
+    the one lowered most: vermilion rises, blue falls.
 
     Examples
     --------
     >>> found = scget.tl.perturb(pb, model, {"no A": scget.tl.Change("knockout", motifs="A")}, rows=["Mono"])
     >>> scget.pl.perturbed(found, n_genes=5, show=False).get_title()
-    'the 5 genes changed most'
+    'no A in Mono: the 5 genes changed most'
     """
     rows = list(dict.fromkeys(adata.obs["row"].astype(str)))
     if row is not None and row not in rows:
@@ -58,6 +59,8 @@ def perturbed(
     shown = adata if row is None else adata[(adata.obs["row"] == row).to_numpy()]
     values = shown.to_df()
     values = values[values.abs().max().nlargest(n_genes).index]
+    if len(values) == 1:
+        return finish(_waterfall(values.iloc[0], ax), ax, show, return_fig)
     most = max(float(np.abs(values.to_numpy()).max(initial=0)), 1e-12)
     drawn = axes(ax, (1.5 + 0.3 * values.shape[1], 1.2 + 0.3 * len(values)))
     image = drawn.imshow(values.to_numpy(), cmap=SIGNED, vmin=-most, vmax=most, aspect="auto")
@@ -67,6 +70,17 @@ def perturbed(
     drawn.set_title(f"the {values.shape[1]} genes changed most" + ("" if row is None else f" in {row}"))
     drawn.figure.colorbar(image, ax=drawn, label="difference, log10(CPM + 1)")
     return finish(drawn, ax, show, return_fig)
+
+
+def _waterfall(values: pd.Series, ax: Axes | None) -> Axes:
+    """A bar per gene, from the highest to the lowest."""
+    values = values.sort_values(ascending=False, kind="stable")
+    drawn = axes(ax, (1.5 + 0.25 * len(values), 3.2))
+    drawn.bar(range(len(values)), values.to_numpy(), color=sign_colours(values.to_numpy()))
+    drawn.axhline(0, color="0.3", lw=0.8)
+    drawn.set_xticks(range(len(values)), values.index, rotation=90)
+    drawn.set(ylabel="difference, log10(CPM + 1)", title=f"{values.name}: the {len(values)} genes changed most")
+    return drawn
 
 
 @documented

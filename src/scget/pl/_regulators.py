@@ -10,7 +10,7 @@ import pandas as pd
 
 from scget._errors import InputError, first
 
-from ._shared import SIGNED, axes, documented, finish
+from ._shared import SIGNED, axes, beside, documented, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +88,7 @@ def regulators(
     colour = colour.loc[colour.abs().max(axis=1).sort_values(ascending=False, kind="stable").index]
     size = shown.pivot(index="motif", columns="row", values="expression").reindex_like(colour)
     names = shown.drop_duplicates("motif").set_index("motif")["tf"].reindex(colour.index)
-    drawn = axes(ax, (3.5 + _width(colour), max(1.4 + 0.26 * len(colour), 4.2)))
+    drawn = axes(ax, (3.5 + max(0.35 * colour.shape[1], 1.2), max(1.4 + 0.26 * len(colour), 4.2)))
     _dots(drawn, colour, size)
     drawn.set_xticks(range(len(columns)), columns, rotation=90)
     drawn.set_yticks(range(len(colour)), [_label(tf, motif) for motif, tf in names.items()])
@@ -140,9 +140,8 @@ def _dots(drawn: Axes, colour: pd.DataFrame, size: pd.DataFrame) -> None:
     dots = drawn.scatter(x[known], y[known], s=areas[known], c=values[known], **coloured)
     drawn.scatter(x[~known], y[~known], s=LEAST + AREA / 2, c=values[~known], marker="D", **coloured)
     drawn.set(xlim=(-0.7, colour.shape[1] - 0.3), ylim=(len(colour) - 0.3, -0.7))
-    inch = 1 / _width(colour)
-    beside = drawn.inset_axes((1 + 0.1 * inch, 0, 0.16 * inch, 0.4))
-    drawn.figure.colorbar(dots, cax=beside, label="effect per gene,\nlog10(CPM + 1)")
+    bar = drawn.inset_axes((0.1, 0, 0.16, 0.4), transform=beside(drawn))
+    drawn.figure.colorbar(dots, cax=bar, label="effect per gene,\nlog10(CPM + 1)")
     keys: list[Any] = [
         drawn.scatter([], [], s=LEAST + AREA * unit, c="0.6", edgecolors="0.4", linewidths=0.5, label=f"{unit}")
         for unit in (0, 1, 2, 3)
@@ -158,11 +157,6 @@ def _dots(drawn: Axes, colour: pd.DataFrame, size: pd.DataFrame) -> None:
         frameon=False,
         labelspacing=0.9,
     )
-
-
-def _width(colour: pd.DataFrame) -> float:
-    """Inches for the dots."""
-    return max(0.35 * colour.shape[1], 1.2)
 
 
 def _label(tf: object, motif: str) -> str:
