@@ -66,3 +66,11 @@ def test_public_names_are_listed_in_the_api_page(folder):
     listed = {line.removeprefix(f"{folder}.") for line in lines if line.startswith(f"{folder}.")}
     module = getattr(scget, folder)
     assert listed == {name for name in module.__all__ if callable(getattr(module, name))}
+
+
+def test_every_picture_is_in_the_gallery():
+    gallery = API.with_name("gallery.md")
+    if not gallery.is_file():
+        pytest.skip("the documentation is not beside the package")
+    text = gallery.read_text("utf-8")
+    assert [name for name in scget.pl.__all__ if f"scget.pl.{name}(" not in text] == []

@@ -63,7 +63,7 @@ def perturbed(
         return finish(_waterfall(values.iloc[0], ax), ax, show, return_fig)
     most = max(float(np.abs(values.to_numpy()).max(initial=0)), 1e-12)
     drawn = axes(ax, (1.5 + 0.3 * values.shape[1], 1.2 + 0.3 * len(values)))
-    image = drawn.imshow(values.to_numpy(), cmap=SIGNED, vmin=-most, vmax=most, aspect="auto")
+    image = drawn.imshow(values.to_numpy(), cmap=SIGNED, vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
     names = values.index if row is None else shown.obs["perturbation"].astype(str)
     drawn.set_xticks(range(values.shape[1]), values.columns, rotation=90)
     drawn.set_yticks(range(len(values)), names)
