@@ -1,7 +1,7 @@
-"""Make gallery.h5mu, the answers that the gallery draws: ``python docs/gallery_data.py`` (no network; a minute or two).
+"""Make the answers that the gallery draws, in ``docs/gallery``: ``python docs/gallery_data.py`` (no network; two minutes).
 
-A small model is trained on simulated data without type10 and chr4, and asked everything that has a picture. Tables go to
-``uns["gallery"]``, so that building the documentation trains nothing.
+A small model is trained on simulated data without type10 and chr4, and asked everything that has a picture, so that
+building the documentation trains nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 import scget
 from scget.tl import Change
 
-HERE = Path(__file__).parent
+OUT = Path(__file__).parent / "gallery"
 ROW, OTHERS = "type10", ["type01", "type02"]
 warnings.filterwarnings("ignore", category=FutureWarning)
 
@@ -35,7 +35,8 @@ def main() -> None:
     scget.tl.attribute(pb, model)
     scget.tl.regulators(pb)
     tables = {f"history_{name}": table.astype(np.float64) for name, table in model.history.items()}
-    tables |= judged(pb, model) | what_if(pb, model, data) | linked(pb, model, data)
+    tables |= judged(pb, model) | what_if(pb, model, data)
+    tables |= linked(pb, model, data, tables["asked"]["gene"].iloc[0])
     scget.tl.motif_network(pb, row=ROW, n_draws=20)
     scget.tl.motif_pairs(pb, model, rows=[ROW], n_genes=60)
     write(pb, tables, data)
@@ -81,9 +82,9 @@ def what_if(pb, model, data) -> dict[str, pd.DataFrame]:
     }
 
 
-def linked(pb, model, data) -> dict[str, pd.DataFrame]:
+def linked(pb, model, data, gene) -> dict[str, pd.DataFrame]:
     """Curves of links, the pairs that were planted taken for what an experiment found regulated."""
-    scget.tl.links(pb, model, genes=sorted(data.links["gene"].unique()), rows=[ROW], max_distance=100_000)
+    scget.tl.links(pb, model, genes=sorted({*data.links["gene"].unique()[:40], gene}), rows=[ROW], max_distance=100_000)
     links = pb.uns["get"]["links"]
     links = links[links["row"] == ROW]
     adds = data.links.assign(
@@ -103,7 +104,8 @@ def linked(pb, model, data) -> dict[str, pd.DataFrame]:
     truth = planted.reindex(pd.MultiIndex.from_frame(tested[["gene", "region"]])).fillna(0).to_numpy() > 0.1
     tested = pd.concat([place, tested], axis=1).assign(Regulated=truth)
     tested = tested.rename(columns={"gene": "measuredGeneSymbol", "distance": "distanceToTSS"}).reset_index(drop=True)
-    return {"curves": scget.bm.crispri_curves({"GET": links["score"].to_numpy()}, tested)}
+    curves = scget.bm.crispri_curves({"GET": links["score"].to_numpy()}, tested)
+    return {"curves": curves[curves["bin"] == "all"]}
 
 
 def write(pb, tables: dict[str, pd.DataFrame], data) -> None:
@@ -118,21 +120,17 @@ def write(pb, tables: dict[str, pd.DataFrame], data) -> None:
             del rna.varm[name]
         else:
             rna.varm[name] = rna.varm[name].astype(np.float32)
-    rna.obsm.clear()
-    links = pb.uns["get"]["links"]
-    pb.uns["get"]["links"] = links[links["gene"] == tables["asked"]["gene"].iloc[0]]
-    pb.uns["gallery"] = {
-        name: table.astype({c: object for c in table if isinstance(table[c].dtype, pd.CategoricalDtype)}).set_axis(
-            table.index.astype(str)
-        )
-        for name, table in tables.items()
-    }
-    motifs = scget.pp.read_motifs(data.motifs)
-    pb.uns["motifs"] = {name: matrix.astype(np.float32) for name, matrix in motifs.items()}
+    del rna.obsm["get_expression"], rna.obsm["get_motif"]
+    gene, links = tables["asked"]["gene"].iloc[0], pb.uns["get"]["links"]
+    pb.uns["get"]["links"] = links[links["gene"] == gene]
     for key in [key for key in pb.uns if key.startswith("_scvi")]:
         del pb.uns[key]
-    pb.write_h5mu(HERE / "gallery.h5mu", compression="gzip")
-    print(f"{(HERE / 'gallery.h5mu').stat().st_size / 1e3:,.0f} kB")
+    OUT.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        table.to_csv(OUT / f"{name}.csv", float_format="%.4g")
+    (OUT / "motifs.meme").write_bytes(data.motifs.read_bytes())
+    pb.write_h5mu(OUT / "answers.h5mu", compression="gzip")
+    print(f"{sum(path.stat().st_size for path in OUT.iterdir()) / 1e3:,.0f} kB")
 
 
 if __name__ == "__main__":
