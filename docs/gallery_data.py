@@ -127,7 +127,7 @@ def write(pb, tables: dict[str, pd.DataFrame], data) -> None:
         del pb.uns[key]
     OUT.mkdir(exist_ok=True)
     for name, table in tables.items():
-        table.to_csv(OUT / f"{name}.csv", float_format="%.4g")
+        table.to_csv(OUT / f"{name}.csv", float_format="%.7g")
     (OUT / "motifs.meme").write_bytes(data.motifs.read_bytes())
     pb.write_h5mu(OUT / "answers.h5mu", compression="gzip")
     print(f"{sum(path.stat().st_size for path in OUT.iterdir()) / 1e3:,.0f} kB")

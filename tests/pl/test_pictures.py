@@ -37,7 +37,7 @@ def test_predicted_shows_genes_and_their_correlation(answered, trained):
     r, r_apart = (np.corrcoef(both[genes].T)[0, 1] for genes in (able & ~apart, able & apart))
     assert f"r = {r:.2f}, {(able & ~apart).sum()} genes" in ax.get_title()
     (label,) = ax.get_legend().get_texts()
-    assert label.get_text() == f"chromosomes held out:\nr = {r_apart:.2f}, {apart.sum()} genes"
+    assert label.get_text() == f"chromosomes not trained on:\nr = {r_apart:.2f}, {apart.sum()} genes"
     ax = scget.pl.predicted(answered, "T5", genes=answered["rna"].var_names[apart].tolist(), show=False)
     assert len(ax.collections) == 1 and ax.get_legend() is None
 
@@ -53,6 +53,19 @@ def test_predicted_shows_genes_and_their_correlation(answered, trained):
     np.testing.assert_allclose(points[:, 0], (observed[5] - mean)[~apart][1:4], atol=1e-5)
     np.testing.assert_allclose(points[:, 1], (predicted[5] - mean)[~apart][1:4], atol=1e-5)
     assert "delta r" in ax.get_title() and "3 genes" in ax.get_title()
+
+
+def test_genes_that_were_only_watched_are_not_said_to_be_known(answered):
+    record = answered.uns["get"]
+    assert list(record["watched_chroms"]) == [] and list(record["holdout_chroms"]) == ["chr10"]
+    record["watched_chroms"] = ["chr2"]
+    ax = scget.pl.predicted(answered, "T5", show=False)
+    pairs = answered["atac"].uns["peak_annotation"]
+    chroms = pairs["region"].str.split(":").str[0].groupby(pairs["gene"]).agg(set)
+    assert len(ax.collections[1].get_offsets()) == sum("chr1" not in chrom for chrom in chroms) > 20
+    del record["watched_chroms"]  # written by an earlier version
+    older = scget.pl.predicted(answered, "T5", show=False).collections[1].get_offsets()
+    assert len(older) == sum(chrom == {"chr10"} for chrom in chroms)
 
 
 def test_baselines_stand_beside_on_the_same_genes(answered, trained):

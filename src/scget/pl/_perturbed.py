@@ -68,7 +68,7 @@ def perturbed(
     drawn.set_xticks(range(values.shape[1]), values.columns, rotation=90)
     drawn.set_yticks(range(len(values)), names)
     drawn.set_title(f"the {values.shape[1]} genes changed most" + ("" if row is None else f" in {row}"))
-    drawn.figure.colorbar(image, ax=drawn, label="difference, log10(CPM + 1)")
+    drawn.figure.colorbar(image, ax=drawn, label="difference,\nlog10(CPM + 1)")
     return finish(drawn, ax, show, return_fig)
 
 

@@ -62,7 +62,7 @@ def predicted(
 
     Returns
     -------
-    {returned} With ``baselines`` an array of axes. Genes that start only on chromosomes held out in training, whose mean
+    {returned} With ``baselines`` an array of axes. Genes that start only on chromosomes not trained on (held out, or watched), whose mean
     the model does not know, are drawn apart, with their own correlation; the legend says where a baseline knows it.
 
     Examples
@@ -77,7 +77,7 @@ def predicted(
     positions(adata.obs_names.to_numpy(), [row], "row")
     y_by = {"": adata.to_df(layer=key).loc[row], **_of_row(baselines or {}, row, adata.var_names)}
     x, y_by = _numbers(observed(adata, layer), row, y_by, training_rows, genes)
-    apart, every = _held_out(mdata, x.index, key, atac), np.concatenate([x, *y_by.values()])
+    apart, every = _not_seen(mdata, x.index, key, atac), np.concatenate([x, *y_by.values()])
     ends = [every.min(), every.max()]
     alone = baselines is None
     drawn = panels(ax, len(y_by), (4, 4) if alone else (3.2 * len(y_by), 3.5))
@@ -128,7 +128,8 @@ def _scatter(drawn: Axes, x: pd.Series, y: pd.Series, apart: np.ndarray, score: 
     look: dict[str, Any] = {"s": 6, "linewidths": 0, "rasterized": True}
     drawn.scatter(x[~apart], y[~apart], color=BLUE, alpha=0.4, **look)
     if apart.any():
-        label = f"chromosomes held out{' (known to it)' if known else ''}:\n{_said(x[apart], y[apart], score)}"
+        genes = "not trained on, known to it" if known else "chromosomes not trained on"
+        label = f"{genes}:\n{_said(x[apart], y[apart], score)}"
         drawn.scatter(x[apart], y[apart], color=ORANGE, alpha=0.7, label=label, **look)
         drawn.legend(loc="upper left", fontsize="small", frameon=False, handletextpad=0.1, borderaxespad=0.2)
     return _said(x[~apart], y[~apart], score)
@@ -140,12 +141,13 @@ def _said(x: pd.Series, y: pd.Series, score: str) -> str:
     return f"{score} = {r:.2f}, {len(x):,} genes" if np.isfinite(r) else f"no {score}, {len(x):,} genes"
 
 
-def _held_out(mdata: MuData, genes: pd.Index, key: str, atac: str) -> np.ndarray:
-    """Genes all of whose promoters are on chromosomes held out; none, where that holds for all of them."""
-    chroms = mdata.uns.get(key, {}).get("holdout_chroms", [])
-    if not len(chroms) or atac not in mdata.mod:
+def _not_seen(mdata: MuData, genes: pd.Index, key: str, atac: str) -> np.ndarray:
+    """Genes all of whose promoters are on chromosomes not trained on, held out or watched; none, where that holds for all."""
+    record = mdata.uns.get(key, {})
+    unseen = [*record.get("holdout_chroms", []), *record.get("watched_chroms", [])]
+    if not unseen or atac not in mdata.mod:
         return np.zeros(len(genes), dtype=bool)
     pairs = mdata[atac].uns[_keys.PEAK_ANNOTATION]
-    apart = pairs["region"].astype(str).str.rsplit(":", n=1).str[0].isin(list(chroms))
+    apart = pairs["region"].astype(str).str.rsplit(":", n=1).str[0].isin(unseen)
     apart_g = apart.groupby(pairs["gene"].astype(str)).all().reindex(genes.astype(str), fill_value=False).to_numpy()
     return np.zeros(len(genes), dtype=bool) if apart_g.all() else apart_g
