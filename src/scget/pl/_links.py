@@ -15,7 +15,7 @@ from scget.pp._checks import get_modality
 from scget.pp._regions import parse_regions
 
 from ._attribution import links_of, on_one_chrom, promoters_of
-from ._shared import axes, finish
+from ._shared import BLACK, axes, documented, finish, sign_colours
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,6 +26,7 @@ _TRACK = 0.22  # height of a row's accessibility, of the arcs'
 _ARC = np.linspace(0, np.pi, 50)
 
 
+@documented
 def links(
     mdata: MuData,
     gene: str,
@@ -58,13 +59,13 @@ def links(
     key, atac, layer
         ``key_added`` of the links, name of the ATAC modality, and its layer of counts (None: ``X``).
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Each arc goes from a region's centre to the nearest
-    TSS, its height is the score; red raises expression, blue lowers it. Bars: counts per million of each row, all in the
-    same unit, the greatest shown filling its track.
+    {returned} Each arc goes from a region's centre to the nearest TSS, its height is the score; vermilion raises
+    expression, blue lowers it. Bars: counts per million of each row, all in the same unit, the greatest shown filling its
+    track.
 
     Raises
     ------
@@ -96,12 +97,12 @@ def links(
     _draw_tracks(drawn, adata, row_names, layer, (chrom, low, high), most)
     for position, strand in zip(tss_n, promoters["strand"], strict=True):
         marker = "$\\rightarrow$" if strand == "+" else "$\\leftarrow$"
-        drawn.plot(position / 1e3, 0, marker=marker, color="black", ms=14, zorder=4)
+        drawn.plot(position / 1e3, 0, marker=marker, color=BLACK, ms=14, zorder=4)
     drawn.axhline(0, color="0.3", lw=0.8)
     drawn.set(
         xlim=(low / 1e3, high / 1e3), xlabel=f"{chrom}, kb (arrow: TSS)", ylabel="score", title=f"{gene} in {row}"
     )
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
 def _asked(
@@ -125,7 +126,7 @@ def _draw_arcs(drawn: Axes, at: np.ndarray, tss_n: np.ndarray, score_n: np.ndarr
         np.column_stack([(middle + half * np.cos(_ARC)) / 1e3, score * np.sin(_ARC)])
         for middle, half, score in zip(middle_n, half_n, score_n, strict=True)
     ]
-    colours = np.where(signed_n >= 0, "tab:red", "tab:blue").tolist()
+    colours = sign_colours(signed_n)
     drawn.add_collection(LineCollection(curves, colors=colours, linewidths=1.3, alpha=0.8))
 
 
