@@ -1,4 +1,4 @@
-"""Motif sets, and their scores in regions."""
+"""Scores of motif clusters in regions, by a scan of the genome's sequence there."""
 
 from __future__ import annotations
 
