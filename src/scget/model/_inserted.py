@@ -76,8 +76,7 @@ class Contexts:
             tokens_wrf[:, at, :n_motifs] = 0
         tokens_wrf[:, at, n_motifs:] = 0  # no fold over a training mean, nor other channels, are known of it
         tokens_wrf[:, at, n_motifs] = openness
-        share_m = torch.from_numpy(model.scaling.scaled_motifs(np.ones((1, n_motifs)))[0]).to(tokens_wrf.device)
-        share_m = share_m / source.unit_km[row] if source.has_units else share_m
+        share_m = torch.from_numpy(source.per_bit(np.array([row]))[0].astype(np.float32)).to(tokens_wrf.device)
         return cls(tokens_wrf, batch.center_br, at, share_m, source.has_units)
 
     def motifs(self, score_nm: sp.csr_matrix) -> Tensor:
