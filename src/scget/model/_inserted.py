@@ -21,9 +21,9 @@ from scget.pp._inserts import element_keys, inserts
 from scget.pp._motif_sets import Clusters, Motifs
 from scget.pp._sequence_scores import SequenceScorer
 
-from ._averaging import Running
 from ._infer import check_learnt, lay_rows
 from ._kept import Folder, Kept
+from ._running import Running
 from ._setup import check_seed
 
 if TYPE_CHECKING:
@@ -157,12 +157,12 @@ def _over_windows(
     none_1m = sp.csr_matrix((1, score_um.shape[1]), dtype=np.float32)
     score_bm = sp.vstack([none_1m, score_um[block]], format="csr")
     motif_mbm = [context.motifs(score_bm) for context in contexts]
-    whole, effect, every = Running(), Running(), np.ones(score_bm.shape[0] - 1, dtype=bool)
+    whole, effect = Running(), Running()
     for w in tqdm(range(min(map(len, contexts))), desc="windows", leave=False, delay=1):
         asked = zip(members, contexts, motif_mbm, strict=True)
         value_b = np.mean([_activity(m, c, motif_bm, w, strands) for m, c, motif_bm in asked], axis=0)
-        whole.add(value_b[1:], every)
-        effect.add(value_b[1:] - value_b[0], every)
+        whole.add(value_b[1:])
+        effect.add(value_b[1:] - value_b[0])
     return dict(zip(COLUMNS, (whole.mean, whole.std, effect.mean, effect.std), strict=True))
 
 

@@ -15,9 +15,9 @@ from scget._errors import InputError, first
 from scget.data import RegionTable
 from scget.pp._kept import Arrays
 
+from ._averaging import members_asked
 from ._gene_windows import GeneWindows, Part
 from ._kept import Folder, Kept
-from ._perturb import members_asked
 from ._run import digest
 from ._what_if import rows_of
 
