@@ -17,8 +17,8 @@ from ._running import Running
 
 if TYPE_CHECKING:
     from ._ensemble import Ensemble
-    from ._fit import HoldOut
     from ._get import GET
+    from ._holdout import HoldOut
 
 
 class Asked(NamedTuple):

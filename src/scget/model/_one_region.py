@@ -16,9 +16,9 @@ from scget.data import RegionTable
 from scget.pp._kept import Arrays
 
 from ._averaging import members_asked
+from ._digest import digest
 from ._gene_windows import GeneWindows, Part
 from ._kept import Folder, Kept
-from ._run import digest
 from ._what_if import rows_of
 
 if TYPE_CHECKING:
