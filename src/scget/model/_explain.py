@@ -11,10 +11,10 @@ import pandas as pd
 
 from ._attribute import Attribution, How, attribute_genes, motifs_by
 from ._averaging import by_member, highest, mean_lines, share_of_members
+from ._choices import check_seed
 from ._kept import Folder
 from ._motif_null import check_shuffles, motif_null
 from ._region_lines import shares
-from ._setup import check_seed
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -21,10 +21,10 @@ from scget.pp._inserts import element_keys, inserts
 from scget.pp._motif_sets import Clusters, Motifs
 from scget.pp._sequence_scores import SequenceScorer
 
+from ._choices import check_seed
 from ._infer import check_learnt, lay_rows
 from ._kept import Folder, Kept
 from ._running import Running
-from ._setup import check_seed
 
 if TYPE_CHECKING:
     from mudata import MuData

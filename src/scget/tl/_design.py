@@ -11,10 +11,10 @@ import numpy as np
 
 from scget._errors import InputError, first
 from scget.data import RegionTable
+from scget.model._choices import check_seed
 from scget.model._design import Designer, Designs, Search, to_designs
 from scget.model._edits import regions_named
 from scget.model._one_region import OneRegion
-from scget.model._setup import check_seed
 from scget.pp._alleles import region_texts
 from scget.pp._motif_sets import Clusters, Motifs
 from scget.pp._sequence_rules import SequenceRules, design_start

@@ -115,7 +115,7 @@ def motif_network(
 
 def _check(mdata: MuData, slots: _keys.Slots, n_draws: Any, draw_genes: Any, seed: Any) -> None:
     """Refuse odd numbers, and data without the record of what was attributed."""
-    from scget.model._setup import check_seed
+    from scget.model._choices import check_seed
 
     check_seed(seed)
     whole = all(isinstance(n, int | np.integer) for n in (n_draws, draw_genes))
