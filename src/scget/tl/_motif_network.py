@@ -12,10 +12,9 @@ from scget import _keys
 from scget._errors import InputError, first
 from scget.pp._checks import check_writable
 
-from ._attribute import plain
 from ._motif_effects import MotifEffects
 from ._ppi import check_ppi, tfs_of, with_ppi
-from ._record import check_free
+from ._slots import check_free, with_categories
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -153,4 +152,4 @@ def _beside(earlier: Any, lines: pd.DataFrame, names: list[str]) -> pd.DataFrame
         others = earlier[~earlier["row"].astype(str).isin(set(lines["row"]))]
         text = {name: others[name].astype(str) for name in names}
         lines = pd.concat([others.assign(**text), lines], ignore_index=True)
-    return plain(lines, names)
+    return with_categories(lines, names)
