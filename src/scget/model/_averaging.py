@@ -80,11 +80,17 @@ def out_of_fold_errors(
     return (whole.mean - observed_kg, whole.std), (error_kg * wider, change.std)
 
 
-def share_of_members(model: GET | Ensemble, table: RegionTable) -> tuple[list[GET], pd.DataFrame]:
-    """The networks asked, one or the members of an ensemble, and the weight of each (row) for each gene (column)."""
+def members_of(model: GET | Ensemble) -> list[GET]:
+    """The networks asked, one or the members of an ensemble; each must have learnt expression."""
     members: list[GET] = getattr(model, "members", [model])
     for member in members:
         check_learnt(member)
+    return members
+
+
+def share_of_members(model: GET | Ensemble, table: RegionTable) -> tuple[list[GET], pd.DataFrame]:
+    """The networks asked, one or the members of an ensemble, and the weight of each (row) for each gene (column)."""
+    members = members_of(model)
     share_mg = known(members, table).or_all().gene_mg.astype(np.float64)
     return members, pd.DataFrame(share_mg / share_mg.sum(axis=0), columns=table.genes.astype(str))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from scget._errors import InputError, first, warn
 from scget.data import (
+    Batch,
     RegionTable,
     Scaling,
     Tokens,
@@ -113,20 +115,29 @@ def predict_slots(
     """
     n_out = net.config.n_outputs // 2
     out_kqo = np.full((*shape_kq, n_out), np.nan, dtype=np.float64)
-    done = 0
-    for row_b, index_br in progress(WindowBatches(windows, batch_size), "predict"):
-        low, high = np.searchsorted(windows.focus_window_n, [done, done + len(row_b)])
-        which = windows.focus_window_n[low:high] - done
-        token = windows.focus_token_n[low:high]
-        batch = source.gather(row_b.to(source.center_p.device), index_br.to(source.center_p.device))
-        out_bro = net(batch.tokens_brf, batch.center_br, batch.pad_br)
-        out_nos = out_bro[which, token].view(len(which), n_out, 2).double().cpu().numpy()
-        slot_ns = batch.slot_brs[which, token].cpu().numpy()
+
+    def read(batch: Batch) -> Tensor:
+        return net(batch.tokens_brf, batch.center_br, batch.pad_br)
+
+    for row_n, _, slot_ns, out_no in at_focus(read, source, windows, batch_size, "predict"):
+        out_nos = out_no.view(len(row_n), n_out, 2).double().numpy()
         for strand in (0, 1):
             has = slot_ns[:, strand] >= 0
-            out_kqo[row_b.numpy()[which[has]], slot_ns[has, strand]] = out_nos[has, :, strand]
-        done += len(row_b)
+            out_kqo[row_n[has], slot_ns[has, strand]] = out_nos[has, :, strand]
     return out_kqo
+
+
+def at_focus(
+    read: Callable[[Batch], Tensor], source: TokenSource, windows: Windows, batch_size: int, what: str
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, Tensor]]:
+    """What ``read`` gives of each batch at the tokens to predict, (n, ...) on the CPU, after their rows, regions, (n,) and slots, (n, 2)."""
+    done, device = 0, source.center_p.device
+    for row_b, index_br in progress(WindowBatches(windows, batch_size), what):
+        low, high = np.searchsorted(windows.focus_window_n, [done, done + len(row_b)])
+        at = windows.focus_window_n[low:high] - done, windows.focus_token_n[low:high]
+        batch = source.gather(row_b.to(device), index_br.to(device))
+        yield row_b.numpy()[at[0]], index_br.numpy()[at], batch.slot_brs[at].cpu().numpy(), read(batch)[at].cpu()
+        done += len(row_b)
 
 
 def progress(batches: Any, what: str, n: int | None = None) -> Any:

@@ -21,8 +21,9 @@ from scget.pp._inserts import element_keys, inserts
 from scget.pp._motif_sets import Clusters, Motifs
 from scget.pp._sequence_scores import SequenceScorer
 
+from ._averaging import members_of
 from ._choices import check_seed
-from ._infer import check_learnt, lay_rows
+from ._infer import lay_rows
 from ._kept import Folder, Kept
 from ._running import Running
 
@@ -128,10 +129,7 @@ def inserted_activity(
     ``scored``: motifs, clusters, adaptor; ``windows``: number, seed, mode, accessibility.
     """
     check_choices(*windows, strands=strands)
-    members: list[GET] = getattr(model, "members", [model])
-    for member in members:
-        check_learnt(member)
-    table = model.table(mdata)
+    members, table = members_of(model), model.table(mdata)
     row_k, (scorer, cut) = table.row_positions(rows), read_sequences(table, sequences, scored[2], *scored[:2])
     laid = [lay_rows(member, table, rows, batch_size) for member in members]
     score_um, at_n = score_elements(scorer, cut)
