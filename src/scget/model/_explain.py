@@ -1,4 +1,4 @@
-"""``attribute`` of a model and of an ensemble."""
+"""The verb ``attribute``: of one network, or the mean over the members of an ensemble."""
 
 from __future__ import annotations
 
