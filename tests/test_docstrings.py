@@ -40,6 +40,8 @@ def test_examples_run(name, given, tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "agg")
     module = importlib.import_module(name.removesuffix(".__init__"))
     result = doctest.testmod(module, optionflags=FLAGS, extraglobs=given)
+    found = any(test.examples for test in doctest.DocTestFinder().find(module))
+    assert found, f"no example of {name} was found; a decorator that wraps hides them"
     assert result.failed == 0, f"{result.failed} of {result.attempted} examples of {name} are wrong; see above"
 
 
@@ -50,6 +52,7 @@ def test_public_names_are_documented(folder):
     for name in module.__all__:
         item = getattr(module, name)
         assert inspect.getdoc(item), f"scget.{folder}.{name} has no docstring"
+        assert not {"{axes}", "{returned}"} & set(item.__doc__.split()), f"{name} lacks @documented"
         if inspect.isfunction(item):
             missing = [p for p in inspect.signature(item).parameters if p not in item.__doc__]
             assert missing == [], f"the docstring of scget.{folder}.{name} does not tell of {missing}"
@@ -63,3 +66,11 @@ def test_public_names_are_listed_in_the_api_page(folder):
     listed = {line.removeprefix(f"{folder}.") for line in lines if line.startswith(f"{folder}.")}
     module = getattr(scget, folder)
     assert listed == {name for name in module.__all__ if callable(getattr(module, name))}
+
+
+def test_every_picture_is_in_the_gallery():
+    gallery = API.with_name("gallery.md")
+    if not gallery.is_file():
+        pytest.skip("the documentation is not beside the package")
+    text = gallery.read_text("utf-8")
+    assert [name for name in scget.pl.__all__ if f"scget.pl.{name}(" not in text] == []

@@ -18,6 +18,7 @@ ANNOTATION = "promoter_source"  # atac.uns, file and flank that the promoters co
 ONE_BASED = "one_based"  # atac.uns, False: coordinates that were 1-based have been shifted
 MATCHED = "matched"  # atac.uns, how much of the counts another set of regions took over
 PROMOTER_COLUMNS = ("region", "gene", "strand", "tss", "distance")
+LOG1P = "log1p"  # uns of what tl.perturb returns, as scanpy reads it: base of the logarithm
 PROMOTER = "promoter"  # rna.var, "yes" or why a gene has no promoter region
 
 N_CELLS = "n_cells"  # obs of pseudobulk rows

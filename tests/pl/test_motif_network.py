@@ -38,7 +38,7 @@ def test_arrows_of_a_causal_graph(edges):
     ax = scget.pl.motif_network(edges, "T0", show=False)
     weak, strong = lines_of(ax)  # the strongest lie on top; that of frequency 0.2 is not drawn
     assert (weak.get_linewidth(), strong.get_linewidth()) == (0.4 + 2.6 / 2, 3.0)
-    assert to_rgb(strong.get_edgecolor()) == to_rgb("tab:red") and to_rgb(weak.get_edgecolor()) == to_rgb("tab:blue")
+    assert to_rgb(strong.get_edgecolor()) == to_rgb("#D55E00") and to_rgb(weak.get_edgecolor()) == to_rgb("#0072B2")
     place = {text.get_text(): np.array(text.get_position()) / 1.06 for text in ax.texts}
     assert list(place) == ["A", "B", "C/1"]
     np.testing.assert_allclose(np.column_stack(strong._posA_posB).T, [place["B"], place["A"]])  # from, to

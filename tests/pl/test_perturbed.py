@@ -31,6 +31,18 @@ def test_genes_changed_most(found):
     assert scget.pl.perturbed(found, show=False).images[0].get_array().shape == (4, 20)
 
 
+def test_a_single_perturbation_is_a_waterfall(found):
+    ax = scget.pl.perturbed(found[:1], n_genes=6, show=False)
+    line = found[:1].to_df().iloc[0]
+    expected = line[line.abs().nlargest(6).index].sort_values(ascending=False)
+    assert [label.get_text() for label in ax.get_xticklabels()] == list(expected.index)
+    assert [bar.get_height() for bar in ax.patches] == pytest.approx(expected.tolist())
+    assert [mpl.colors.to_hex(bar.get_facecolor()) for bar in ax.patches] == [
+        "#d55e00" if value > 0 else "#0072b2" for value in expected
+    ]
+    assert ax.get_title() == f"{line.name}: the 6 genes changed most"
+
+
 def test_regions_of_a_screen(trained, toy):
     table = scget.tl.screen(toy, trained, genes=["G3"], rows=["T5"], reach=100_000)
     ax = scget.pl.screened(table, "G3", "T5", show=False)

@@ -37,7 +37,7 @@ def test_predicted_shows_genes_and_their_correlation(answered, trained):
     r, r_apart = (np.corrcoef(both[genes].T)[0, 1] for genes in (able & ~apart, able & apart))
     assert f"r = {r:.2f}, {(able & ~apart).sum()} genes" in ax.get_title()
     (label,) = ax.get_legend().get_texts()
-    assert label.get_text() == f"chromosomes held out: r = {r_apart:.2f}, {apart.sum()} genes"
+    assert label.get_text() == f"chromosomes not trained on:\nr = {r_apart:.2f}, {apart.sum()} genes"
     ax = scget.pl.predicted(answered, "T5", genes=answered["rna"].var_names[apart].tolist(), show=False)
     assert len(ax.collections) == 1 and ax.get_legend() is None
 
@@ -53,6 +53,53 @@ def test_predicted_shows_genes_and_their_correlation(answered, trained):
     np.testing.assert_allclose(points[:, 0], (observed[5] - mean)[~apart][1:4], atol=1e-5)
     np.testing.assert_allclose(points[:, 1], (predicted[5] - mean)[~apart][1:4], atol=1e-5)
     assert "delta r" in ax.get_title() and "3 genes" in ax.get_title()
+
+
+def test_genes_that_were_only_watched_are_not_said_to_be_known(answered):
+    record = answered.uns["get"]
+    assert list(record["watched_chroms"]) == [] and list(record["holdout_chroms"]) == ["chr10"]
+    record["watched_chroms"] = ["chr2"]
+    ax = scget.pl.predicted(answered, "T5", show=False)
+    pairs = answered["atac"].uns["peak_annotation"]
+    chroms = pairs["region"].str.split(":").str[0].groupby(pairs["gene"]).agg(set)
+    assert len(ax.collections[1].get_offsets()) == sum("chr1" not in chrom for chrom in chroms) > 20
+    del record["watched_chroms"]  # written by an earlier version
+    older = scget.pl.predicted(answered, "T5", show=False).collections[1].get_offsets()
+    assert len(older) == sum(chrom == {"chr10"} for chrom in chroms)
+
+
+def test_baselines_stand_beside_on_the_same_genes(answered, trained):
+    names = ["training_mean", "ridge"]
+    tables = scget.bm.predictions(trained, answered, predictors=names)
+    tables["ridge"].iloc[:, 3] = np.nan  # this gene is then drawn for none
+    drawn = scget.pl.predicted(answered, "T5", baselines=tables, show=False)
+    observed = np.log10(1e6 * (x := answered["rna"].X.toarray().astype(float)) / x.sum(1, keepdims=True) + 1)
+    both = {"GET": answered["rna"].layers["get"][5]} | {name: table.loc["T5"] for name, table in tables.items()}
+    able = np.isfinite(list(both.values())).all(axis=0)
+    assert not able[3] and able.sum() > 40
+    for ax, (name, y) in zip(drawn, both.items(), strict=True):
+        at = np.concatenate([points.get_offsets() for points in ax.collections])
+        order = np.lexsort(np.round(np.column_stack([observed[5], y])[able].T, 4))
+        np.testing.assert_allclose(
+            at[np.lexsort(np.round(at.T, 4))], np.column_stack([observed[5], y])[able][order], rtol=1e-5
+        )
+        assert ax.get_title().split("\n")[0] == {"GET": "T5, GET"}.get(name, name.replace("_", " "))
+    said = [ax.get_legend().get_texts()[0].get_text() for ax in drawn]
+    assert ["known to it" in text for text in said] == [False, True, False]
+    change = scget.pl.predicted(
+        answered, "T5", baselines=tables, training_rows=trained.holdout.seen_obs, ax=mpl.pyplot.subplots(1, 3)[1]
+    )
+    flat = np.concatenate([points.get_offsets() for points in change[1].collections])
+    assert (flat[:, 1] == 0).all() and "no delta r" in change[1].get_title()  # the mean says nothing of change
+    assert scget.pl.predicted(answered, "T5", baselines=tables, return_fig=True).axes[0].get_ylabel().startswith("pred")
+
+
+def test_baselines_that_cannot_stand_beside(answered, trained):
+    tables = scget.bm.predictions(trained, answered, predictors=["training_mean"])
+    with pytest.raises(InputError, match="'training_mean' of the baselines is no table with row 'T0'"):
+        scget.pl.predicted(answered, "T0", baselines=tables)
+    with pytest.raises(InputError, match="ax holds 1 axes; 2 are drawn on"):
+        scget.pl.predicted(answered, "T5", baselines=tables, ax=mpl.pyplot.subplots()[1])
 
 
 def test_attribution_shows_regions_where_they_are(answered):
@@ -106,7 +153,7 @@ def test_arcs_of_links_above_accessibility(toy):
     ax = scget.pl.links(toy, "G0", "T1", rows=["T1", "T5"], top=2, show=False)
     curves, var = ax.collections[0], toy["atac"].var
     assert [tuple(colour[:3]) for colour in curves.get_colors()] == [
-        mpl.colors.to_rgb("tab:red")
+        mpl.colors.to_rgb("#D55E00")
     ] * 2  # the two highest
     for curve, (_, link) in zip(curves.get_segments(), table.iloc[[1, 2]].iterrows(), strict=True):
         centre = (var.loc[link["region"], "start"] + var.loc[link["region"], "end"]) / 2

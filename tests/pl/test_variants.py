@@ -39,7 +39,7 @@ def test_greatest_effects_with_their_motifs(effects):
     said = ["C +3.0 bits, +0.3 kb", "E +0.5 bits, +50.0 kb", "AP-1 \u22128.2 bits, \u22121.2 kb"]
     assert [text.get_text() for text in ax.texts] == said
     colours = [mpl.colors.to_hex(bar.get_facecolor()) for bar in ax.patches]
-    assert colours == [mpl.colors.to_hex(f"tab:{name}") for name in ("blue", "red", "red")]
+    assert colours == ["#0072b2", "#d55e00", "#d55e00"]
     assert ax.get_ylim()[0] > ax.get_ylim()[1] and ax.get_title() == "G1 in T0: 3 of 5 variants"
     two = scget.pl.variants(effects[::-1], "G1", "T0", n_variants=2, show=False)
     assert [bar.get_width() for bar in two.patches] == [-0.4, 0.2]

@@ -205,3 +205,12 @@ def test_checks_of_attributions_are_written_and_taken_away(trained, toy, tmp_pat
     scget.tl.attribute(toy, trained, **asked)
     assert not {"gap", "motif_null"} & set(toy.uns["get"]) and "get_motif-z_T5" not in toy["rna"].varm
     assert toy.uns["get"]["attribution"]["against"] == "mean training row"
+
+
+def test_chromosomes_watched_in_training_are_recorded(toy):
+    scget.model.GET.setup_mudata(toy)
+    model = scget.model.GET(toy, width=8, n_layers=1, n_heads=2, window=16)
+    quiet = {"enable_progress_bar": False, "accelerator": "cpu"}
+    model.train(1, holdout_chroms=["chr10"], validation_chroms=["chr2"], **quiet)
+    scget.tl.predict(toy, model)
+    assert list(toy.uns["get"]["watched_chroms"]) == ["chr2"]

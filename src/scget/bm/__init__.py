@@ -4,6 +4,7 @@ from ._baselines import BASELINES, Task
 from ._bootstrap import bootstrap
 from ._compare import compare
 from ._crispri import crispri
+from ._crispri_curves import crispri_curves
 from ._cross_validate import cross_validate
 from ._evaluate import evaluate, summarise
 from ._metrics import (
@@ -21,6 +22,7 @@ from ._metrics import (
 )
 from ._mpra import mpra
 from ._multivi import multivi
+from ._predictions import predictions
 from ._splits import Split, chromosome_folds, leave_groups_out, leave_one_out
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "compare",
     "coverage",
     "crispri",
+    "crispri_curves",
     "cross_validate",
     "evaluate",
     "fold_change_pearson",
@@ -44,6 +47,7 @@ __all__ = [
     "mpra",
     "multivi",
     "pearson",
+    "predictions",
     "r2",
     "slope",
     "spearman",

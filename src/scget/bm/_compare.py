@@ -98,7 +98,8 @@ def compare(
     metrics = check_options(metrics, n_bootstrap, over)
     setting = ask(model, mdata, rows)
     pairs = _contrasts(setting, contrasts)
-    predictions = _predictions(model, chosen, setting)
+    others = predictions_of(chosen, setting)
+    predictions = {MODEL: _of_model(model, setting), **others}
     lines = []
     for split, row_k, gene_g in setting.splits():
         ground = Ground(split, setting, row_k, _shared_genes(split, predictions, row_k, gene_g))
@@ -157,12 +158,12 @@ def _contrasts(setting: Setting, contrasts: Sequence[tuple[str, str]] | None) ->
     return pairs
 
 
-def _predictions(model: GET | Ensemble, chosen: dict[str, Any], setting: Setting) -> dict[str, Prediction]:
+def predictions_of(chosen: dict[str, Any], setting: Setting) -> dict[str, Prediction]:
     """What each predictor says of all rows and genes."""
     for name, other in chosen.items():
         if hasattr(other, "_predict_table"):
             setting.check_other(name, other)
-    predictions = {MODEL: _of_model(model, setting)}
+    predictions = {}
     for name, predictor in tqdm(chosen.items(), desc="predictors", leave=False):
         of = _of_model if hasattr(predictor, "_predict_table") else _of_function
         predictions[name] = of(predictor, setting, name)

@@ -106,18 +106,13 @@ def crispri(
     >>> table.loc[table["bin"] == "all", ["predictor", "auprc", "n_missing"]].round(2).values.tolist()
     [['prediction', 1.0, 1], ['random', 0.67, 0], ['inverse_distance', 0.83, 0]]
     """
-    _check(aggregate, draw, floor)
+    if draw not in DRAWS:
+        raise InputError(f"draw is {draw!r}; there are {first(DRAWS, 4)}.")
     check_sizes(n_bootstrap)
-    pairs, n_read = read_pairs(reference, columns, tss, valid_only)
-    scores = {
-        name: _scores(name, given, pairs, n_read, score=score, row=row, aggregate=aggregate)
-        for name, given in _by_name(links_or_scores).items()
-    }
-    rules = _rules(pairs, floor)
-    taken = [name for name in scores if name in rules]
-    if taken:
-        raise InputError(f"{first(taken)} is the name of a rule; name the prediction otherwise.")
-    scores |= rules
+    how = {"score": score, "row": row, "aggregate": aggregate}
+    pairs, scores = scores_of(
+        links_or_scores, reference, how, columns=columns, tss=tss, valid_only=valid_only, floor=floor
+    )
     order = _order(pairs, scores)
     pairs, scores = pairs.iloc[order], {name: values[order] for name, values in scores.items()}
     group_n = _groups(pairs, draw)
@@ -131,12 +126,21 @@ def crispri(
     return pd.DataFrame(lines, columns=TABLE)
 
 
-def _check(aggregate: str, draw: str, floor: float) -> None:
-    for name, value, able in (("aggregate", aggregate, AGGREGATES), ("draw", draw, DRAWS)):
-        if value not in able:
-            raise InputError(f"{name} is {value!r}; there are {first(able, 4)}.")
+def scores_of(
+    given: Any, reference: Any, how: dict[str, Any], *, columns: Any, tss: Any, valid_only: bool, floor: float
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Tested pairs, and the score of each by predictor, rules among them; ``how`` links become scores."""
+    if how["aggregate"] not in AGGREGATES:
+        raise InputError(f"aggregate is {how['aggregate']!r}; there are {first(AGGREGATES, 4)}.")
     if not 0 < floor < np.inf:
         raise InputError(f"floor is {floor!r}; a distance above 0 bp is needed, such as 1000.")
+    pairs, n_read = read_pairs(reference, columns, tss, valid_only)
+    scores = {name: _scores(name, one, pairs, n_read, **how) for name, one in _by_name(given).items()}
+    rules = _rules(pairs, floor)
+    taken = [name for name in scores if name in rules]
+    if taken:
+        raise InputError(f"{first(taken)} is the name of a rule; name the prediction otherwise.")
+    return pairs, scores | rules
 
 
 def _by_name(given: Any) -> dict[str, Any]:
@@ -215,7 +219,7 @@ def _judge(
     scores: Mapping[str, np.ndarray], truth_n: np.ndarray, group_n: np.ndarray, n_bootstrap: int, seed: int
 ) -> list[tuple]:
     """Figures of each predictor on the same pairs and draws."""
-    ranks = [_ranks(score_n) for score_n in scores.values()]
+    ranks = [ranks_of(score_n) for score_n in scores.values()]
     drawn: list[list[np.ndarray]] = [[] for _ in ranks]
     for weights_nb in draws(len(truth_n), n_bootstrap, seed, group_n):
         replicate = REPLICATES["auprc"](truth_n.astype(np.float64), weights_nb)
@@ -230,7 +234,7 @@ def _judge(
     return lines
 
 
-def _ranks(score_n: np.ndarray) -> np.ndarray:
+def ranks_of(score_n: np.ndarray) -> np.ndarray:
     """Equal scores share a rank from 0; pairs without a prediction have -1."""
     rank_n = np.unique(score_n, return_inverse=True)[1].astype(np.float64)
     rank_n[np.isnan(score_n)] = -1

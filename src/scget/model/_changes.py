@@ -13,7 +13,8 @@ from scget._errors import InputError, first
 
 OF_REGIONS = ("delete", "inactivate", "open")
 OF_MOTIFS = ("knockout", "dose")
-KINDS = OF_REGIONS + OF_MOTIFS
+CONTROL = "control"
+KINDS = (*OF_REGIONS, *OF_MOTIFS, CONTROL)
 Names = str | Sequence[str] | None
 
 
@@ -31,6 +32,8 @@ class Change:
         ``"open"``: set the accessibility of regions.
 
         ``"knockout"``: scores of motifs are 0. ``"dose"``: they are multiplied by ``value``.
+
+        ``"control"``: nothing; alone in its perturbation. Lines to compare with, where a package asks for them.
     regions
         One or several of ``chr1:100-200``: a region of that name or, where there is none, all regions that overlap
         (0-based, half-open). For motifs None: everywhere.
@@ -71,6 +74,8 @@ class Change:
             raise InputError(f"{self.kind!r} changes whole regions: name regions=..., and no motifs or tfs")
         if self.kind in OF_MOTIFS and not named:
             raise InputError(f"{self.kind!r} changes motif scores: name motifs=... or tfs=...")
+        if self.kind == CONTROL and (self.regions or named):
+            raise InputError("'control' changes nothing: name no regions, motifs or tfs")
         object.__setattr__(self, "value", self._number())
 
     def _number(self) -> float | None:
@@ -121,6 +126,8 @@ def read_changes(changes: Mapping[str, Change | Sequence[Change]] | pd.DataFrame
         listed = (some,) if isinstance(some, Change) else some
         if not isinstance(listed, Sequence) or not listed or not all(isinstance(one, Change) for one in listed):
             raise InputError(f"perturbation {str(name)!r}: a scget.tl.Change or a list of these is needed")
+        if len(listed) > 1 and any(one.kind == CONTROL for one in listed):
+            raise InputError(f"perturbation {str(name)!r}: 'control' changes nothing; leave it out of several changes")
         found[str(name)] = tuple(listed)
     if len(found) < len(named):
         raise InputError("two perturbations have the same name as text; rename one")

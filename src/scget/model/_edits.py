@@ -17,7 +17,7 @@ from scget.data import RegionTable
 from scget.data._table import positions
 from scget.pp._regions import naming_hint, parse_regions
 
-from ._changes import OF_MOTIFS, Change
+from ._changes import CONTROL, OF_MOTIFS, Change
 
 if TYPE_CHECKING:
     from ._gene_windows import GeneWindows
@@ -148,7 +148,7 @@ def find_edits(changes: Mapping[str, Sequence[Change]], table: RegionTable, tfs:
     edits = []
     for some in changes.values():
         steps = []
-        for change in some:
+        for change in (one for one in some if one.kind != CONTROL):
             region_n = None if change.regions is None else regions_named(table, change.regions)
             motif_n = _motifs_named(table, change, tfs) if change.kind in OF_MOTIFS else every
             steps.append(Step(change.kind, region_n, motif_n, change.value))

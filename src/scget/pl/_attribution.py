@@ -11,7 +11,7 @@ from scget._errors import InputError, first, warn
 from scget.pp._checks import get_modality
 from scget.pp._regions import parse_regions
 
-from ._shared import axes, finish
+from ._shared import BLACK, axes, documented, finish, sign_colours
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 
+@documented
 def attribution(
     mdata: MuData,
     gene: str,
@@ -45,11 +46,11 @@ def attribution(
     flank
         Show this many bp on either side of the TSS. None: all regions kept.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Regions that raise expression point up.
+    {returned} Regions that raise expression point up, in vermilion; those that lower it down, in blue.
 
     Examples
     --------
@@ -66,16 +67,16 @@ def attribution(
         near = np.abs(at[:, None] - tss).min(axis=1) <= flank
         at, effect = at[near], effect[near]
     drawn = axes(ax, (7, 2.5))
-    colours = np.where(effect > 0, "tab:red", "tab:blue").tolist()
+    colours = sign_colours(effect)
     drawn.vlines(at / 1e3, 0, effect, colors=colours, lw=1.5)
     drawn.scatter(at / 1e3, effect, c=colours, s=12, zorder=3)
     drawn.axhline(0, color="0.3", lw=0.8)
     for position, strand in zip(tss, promoters["strand"], strict=True):
         marker = "$\\rightarrow$" if strand == "+" else "$\\leftarrow$"
-        drawn.plot(position / 1e3, 0, marker=marker, color="black", ms=14, zorder=4)
+        drawn.plot(position / 1e3, 0, marker=marker, color=BLACK, ms=14, zorder=4)
     drawn.set(xlabel=f"{regions.chrom[0]}, kb", ylabel="effect, log10(CPM + 1)", title=f"{gene} in {row} (arrow: TSS)")
     drawn.margins(y=0.15)
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
 def promoters_of(atac: AnnData, gene: str) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from scget._errors import InputError
 
-from ._shared import axes, finish
+from ._shared import BLACK, VERMILION, axes, documented, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scget.model._design import Designs
 
 
+@documented
 def design(
     designs: Designs,
     *,
@@ -31,12 +32,12 @@ def design(
     design
         Which line of ``designs.sequences``; 0 is the best.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Red: the row designed for; grey: the others; dashed:
-    the objective. Each step is named by its edit and the place of that in the sequence, with the strand.
+    {returned} Vermilion: the row designed for; grey: the others; dashed: the objective. Each step is named by its edit
+    and the place of that in the sequence, with the strand.
 
     Examples
     --------
@@ -56,12 +57,12 @@ def design(
         drawn.plot(at, change[row], color="0.75", lw=1, zorder=1, label="_")
     if change.shape[1] > 1:
         drawn.plot([], [], color="0.75", lw=1, label=f"{change.shape[1] - 1} other rows")
-    drawn.plot(at, change[designs.row], "o-", color="tab:red", zorder=3, label=designs.row)
-    drawn.plot(at, steps["objective"], "s--", color="black", ms=4, zorder=2, label="objective")
+    drawn.plot(at, change[designs.row], "o-", color=VERMILION, zorder=3, label=designs.row)
+    drawn.plot(at, steps["objective"], "s--", color=BLACK, ms=4, zorder=2, label="objective")
     drawn.axhline(0, color="0.3", lw=0.8, zorder=0)
     edits = [f"{s.name_} {s.strand}{s.start}" for s in steps.rename(columns={"name": "name_"}).iloc[1:].itertuples()]
     drawn.set_xticks(list(at), ["start", *edits], rotation=60, ha="right", rotation_mode="anchor")
     drawn.set_ylabel("change of the prediction, log10(CPM + 1)")
     drawn.set_title(f"{designs.gene} in {designs.row}, at {designs.region}", fontsize=10)
     drawn.legend(frameon=False, fontsize=8)
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)

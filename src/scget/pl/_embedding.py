@@ -10,7 +10,7 @@ import pandas as pd
 from scget import _keys
 from scget._errors import InputError, first
 
-from ._shared import axes, finish
+from ._shared import AMOUNT, BLUE, axes, documented, finish, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MOST_NAMES = 40  # rows whose names are written beside them
 
 
+@documented
 def embedding(
     mdata: MuData,
     color: str | None = None,
@@ -42,13 +43,12 @@ def embedding(
     key, atac
         ``key_added`` of the embedding, name of the ATAC modality.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Up to 40 rows have their names beside them. The share
-    of the variance that a component has stands on its axis; its sign is arbitrary, and here such that the greatest
-    absolute value is positive.
+    {returned} Up to 40 rows have their names beside them. The share of the variance that a component has stands on its
+    axis; its sign is arbitrary, and here such that the greatest absolute value is positive.
 
     Raises
     ------
@@ -81,23 +81,20 @@ def embedding(
     x_share, y_share = fitted.explained_variance_ratio_
     drawn.set(xlabel=f"PC1 ({x_share:.0%})", ylabel=f"PC2 ({y_share:.0%})", title=slot)
     drawn.margins(0.12)
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
 def _points(drawn: Axes, at_k2: np.ndarray, values: pd.Series | None, name: str | None) -> None:
-    """A point per row; a colour per category, or a colour bar."""
+    """A point per row; a colour and marker per category, or a colour bar."""
     size, (x_k, y_k) = float(np.clip(2000 / len(at_k2), 4, 40)), at_k2.T
     if values is None:
-        drawn.scatter(x_k, y_k, s=size)
+        drawn.scatter(x_k, y_k, s=size, color=BLUE)
     elif pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
-        points = drawn.scatter(x_k, y_k, s=size, c=values.to_numpy(dtype=np.float64), cmap="viridis")
+        points = drawn.scatter(x_k, y_k, s=size, c=values.to_numpy(dtype=np.float64), cmap=AMOUNT)
         drawn.figure.colorbar(points, ax=drawn, label=name)
     else:
-        import matplotlib as mpl
-
         groups = values.astype("category").cat.remove_unused_categories()
-        colours = mpl.colormaps["tab10" if len(groups.cat.categories) <= 10 else "tab20"]
         for i, group in enumerate(groups.cat.categories):
             mine = (groups == group).to_numpy()
-            drawn.scatter(x_k[mine], y_k[mine], s=size, color=colours(i % colours.N), label=str(group))
+            drawn.scatter(x_k[mine], y_k[mine], s=size, label=str(group), **look(i))
         drawn.legend(fontsize="x-small", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), title=name)

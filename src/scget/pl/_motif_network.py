@@ -8,7 +8,7 @@ import numpy as np
 
 from scget._errors import InputError, first
 
-from ._shared import axes, finish
+from ._shared import DOWN, UP, axes, documented, finish
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _CAUSAL, _PAIRS = ("source", "target", "weight"), ("motif_a", "motif_b", "mean")
 
 
+@documented
 def motif_network(
     table: pd.DataFrame,
     row: str | None = None,
@@ -41,12 +42,11 @@ def motif_network(
     min_frequency
         Share of bootstrap draws in which an edge must be, where there were draws.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Red: positive, blue: negative; motifs stand around
-    the circle in the order of the alphabet.
+    {returned} Vermilion: positive, blue: negative; motifs stand around the circle in the order of the alphabet.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def motif_network(
     edges = shown.assign(a=shown[names[0]].astype(str), b=shown[names[1]].astype(str), value=shown[names[2]])
     _circle(drawn, edges[["a", "b", "value", "size"]], arrows=causal)
     drawn.set_title(f"{'motifs upstream of motifs' if causal else 'motifs that act together'} in {row}")
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
 def _of_row(table: pd.DataFrame, row: str | None) -> tuple[pd.DataFrame, str]:
@@ -101,7 +101,7 @@ def _circle(drawn: Axes, edges: pd.DataFrame, *, arrows: bool) -> None:
             shrinkA=5,
             shrinkB=5,
             lw=0.4 + 2.6 * size / most,
-            color="tab:red" if value > 0 else "tab:blue",
+            color=UP if value > 0 else DOWN,
             alpha=0.8,
         )
         drawn.add_patch(line)

@@ -12,12 +12,13 @@ from scget import bm
 from scget._errors import InputError, first
 from scget.pp._inserts import element_keys, inserts
 
-from ._shared import axes, finish
+from ._shared import BLUE, axes, documented, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@documented
 def mpra(
     scores: Any,
     activity: Sequence[float] | np.ndarray | pd.Series,
@@ -40,11 +41,11 @@ def mpra(
         In the order of ``activity``: the two orientations of an element are then joined by a line, and the title says
         how well these agree in the assay.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. r is Pearson's over all sequences.
+    {returned} r is Pearson's over all sequences.
 
     Examples
     --------
@@ -71,9 +72,9 @@ def mpra(
         pairs = [at for at in pd.Series(np.arange(len(keys))).groupby(keys).indices.values() if len(at) == 2]
         ends = [np.column_stack([x_n[at], y_n[at]]) for at in pairs]
         drawn.add_collection(LineCollection(ends, colors="0.8", linewidths=0.5, zorder=1))
-    drawn.scatter(x_n, y_n, s=6, alpha=0.5, linewidths=0, zorder=2)
+    drawn.scatter(x_n, y_n, s=6, alpha=0.5, linewidths=0, zorder=2, color=BLUE)
     title = f"r = {value['prediction']:.2f}, {len(x_n):,} sequences"
     if "other_orientation" in value:
         title += f"\n(orientations agree at r = {value['other_orientation']:.2f})"
     drawn.set(xlabel="predicted activity", ylabel="measured activity", title=title)
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from scget._errors import InputError, first
 
-from ._shared import axes, finish
+from ._shared import SIGNED, axes, beside, documented, finish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ AREA = 60.0  # points^2 per unit of log10(CPM + 1)
 LEAST = 6.0  # points^2, of a factor without expression
 
 
+@documented
 def regulators(
     data: MuData | pd.DataFrame,
     *,
@@ -53,12 +54,12 @@ def regulators(
     key
         ``key_added`` of the attribution.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Red: genes are raised; blue: lowered. The area of a
-    dot grows with the factor's expression, observed or else predicted; a diamond: not known.
+    {returned} Red: genes are raised; blue: lowered. The area of a dot grows with the factor's expression, observed or
+    else predicted; a diamond: not known.
 
     Raises
     ------
@@ -87,12 +88,12 @@ def regulators(
     colour = colour.loc[colour.abs().max(axis=1).sort_values(ascending=False, kind="stable").index]
     size = shown.pivot(index="motif", columns="row", values="expression").reindex_like(colour)
     names = shown.drop_duplicates("motif").set_index("motif")["tf"].reindex(colour.index)
-    drawn = axes(ax, (3.5 + _width(colour), max(1.4 + 0.26 * len(colour), 4.2)))
+    drawn = axes(ax, (3.5 + max(0.35 * colour.shape[1], 1.2), max(1.4 + 0.26 * len(colour), 4.2)))
     _dots(drawn, colour, size)
     drawn.set_xticks(range(len(columns)), columns, rotation=90)
     drawn.set_yticks(range(len(colour)), [_label(tf, motif) for motif, tf in names.items()])
     drawn.set_title(f"{'specific ' if value == 'specific' else ''}effects on {gene_set}")
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
 def _chosen(
@@ -133,15 +134,14 @@ def _dots(drawn: Axes, colour: pd.DataFrame, size: pd.DataFrame) -> None:
     y, x = (at.ravel() for at in np.indices(colour.shape))
     values, sizes = colour.to_numpy().ravel(), size.to_numpy(dtype=np.float64).ravel()
     most = max(float(np.nanmax(np.abs(values), initial=0)), 1e-12)
-    look: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -most, "vmax": most, "edgecolors": "0.4", "linewidths": 0.5}
+    coloured: dict[str, Any] = {"cmap": SIGNED, "vmin": -most, "vmax": most, "edgecolors": "0.4", "linewidths": 0.5}
     known = np.isfinite(sizes)
     areas = LEAST + AREA * np.nan_to_num(sizes)
-    dots = drawn.scatter(x[known], y[known], s=areas[known], c=values[known], **look)
-    drawn.scatter(x[~known], y[~known], s=LEAST + AREA / 2, c=values[~known], marker="D", **look)
+    dots = drawn.scatter(x[known], y[known], s=areas[known], c=values[known], **coloured)
+    drawn.scatter(x[~known], y[~known], s=LEAST + AREA / 2, c=values[~known], marker="D", **coloured)
     drawn.set(xlim=(-0.7, colour.shape[1] - 0.3), ylim=(len(colour) - 0.3, -0.7))
-    inch = 1 / _width(colour)
-    beside = drawn.inset_axes((1 + 0.1 * inch, 0, 0.16 * inch, 0.4))
-    drawn.figure.colorbar(dots, cax=beside, label="effect per gene,\nlog10(CPM + 1)")
+    bar = drawn.inset_axes((0.1, 0, 0.16, 0.4), transform=beside(drawn))
+    drawn.figure.colorbar(dots, cax=bar, label="effect per gene,\nlog10(CPM + 1)")
     keys: list[Any] = [
         drawn.scatter([], [], s=LEAST + AREA * unit, c="0.6", edgecolors="0.4", linewidths=0.5, label=f"{unit}")
         for unit in (0, 1, 2, 3)
@@ -157,11 +157,6 @@ def _dots(drawn: Axes, colour: pd.DataFrame, size: pd.DataFrame) -> None:
         frameon=False,
         labelspacing=0.9,
     )
-
-
-def _width(colour: pd.DataFrame) -> float:
-    """Inches for the dots."""
-    return max(0.35 * colour.shape[1], 1.2)
 
 
 def _label(tf: object, motif: str) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from scget._errors import InputError, first
 from scget.bm._baselines import KNOWS_ALL_GENES
 
-from ._shared import axes, finish
+from ._shared import BLACK, axes, documented, finish, look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,7 @@ FORMS = {"delta_": "delta ", "change_": "change ", "gene_": "across rows, median
 SPLITS = {"rows": "unseen rows", "chroms": "unseen chromosomes", "both": "unseen rows and chromosomes"}
 
 
+@documented
 def scores(
     table: pd.DataFrame,
     metric: str = "delta_pearson",
@@ -46,13 +47,13 @@ def scores(
     model
         The predictor to highlight.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Hollow, where chromosomes were held out:
-    predictors that know their genes from the training rows, which the model does not. Predictors without a value
-    (such as the training mean, which predicts no deviation) are in the legend as "no value".
+    {returned} Hollow, where chromosomes were held out: predictors that know their genes from the training rows, which the
+    model does not. Predictors without a value (such as the training mean, which predicts no deviation) are in the legend
+    as "no value".
 
     Raises
     ------
@@ -90,7 +91,7 @@ def scores(
     drawn.spines[["top", "right"]].set_visible(False)
     drawn.set_xlabel(f"{_label(metric)}, {SPLITS[chosen]}")
     drawn.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, borderaxespad=0)
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
 def _lines(table: pd.DataFrame, metric: str, split: str | None) -> pd.DataFrame:
@@ -115,10 +116,9 @@ def _lines(table: pd.DataFrame, metric: str, split: str | None) -> pd.DataFrame:
 
 
 def _draw(ax: Axes, one: pd.DataFrame, at: np.ndarray, name: str, i: int, *, highlighted: bool, hollow: bool) -> None:
-    import matplotlib as mpl
-
     value = one["value"].to_numpy(float)
-    colour = "black" if highlighted else mpl.colormaps["tab10" if i <= 10 else "tab20"](i % (10 if i <= 10 else 20))
+    style = {"color": BLACK, "marker": "D"} if highlighted else look(i)
+    colour = style["color"]
     if {"low", "high"} <= set(one.columns):
         ax.hlines(at, one["low"], one["high"], color=colour, lw=2.5 if highlighted else 1.2, zorder=2)
     label = name + (" (knows all genes)" if hollow else "") + ("" if np.isfinite(value).any() else ": no value")
@@ -126,7 +126,7 @@ def _draw(ax: Axes, one: pd.DataFrame, at: np.ndarray, name: str, i: int, *, hig
         value,
         at,
         s=34 if highlighted else 16,
-        marker="D" if highlighted else "o",
+        marker=style["marker"],
         facecolors="white" if hollow else [colour],
         edgecolors=[colour],
         zorder=3,

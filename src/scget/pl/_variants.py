@@ -9,7 +9,7 @@ import pandas as pd
 
 from scget._errors import InputError, first
 
-from ._shared import axes, finish
+from ._shared import axes, documented, finish, sign_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _LONGEST = 28  # letters of a variant's name
 
 
+@documented
 def variants(
     effects: pd.DataFrame,
     gene: str,
@@ -38,12 +39,12 @@ def variants(
     n_variants
         Those of greatest absolute effect; an effect of 0 is not drawn.
     ax, show, return_fig
-        As in scanpy: axes to draw on; show at once (None: if no ``ax`` is given); return the figure.
+        {axes}
 
     Returns
     -------
-    None when shown, else the axes or, with ``return_fig``, the figure. Red: expression rises. Beside each bar: motif, change of
-    its score (bits), distance from the start of transcription (negative upstream).
+    {returned} Vermilion: expression rises. Beside each bar: motif, change of its score (bits), distance from the start of
+    transcription (negative upstream).
 
     Examples
     --------
@@ -64,7 +65,7 @@ def variants(
     shown = acting.loc[acting["effect"].abs().sort_values(ascending=False, kind="stable").index[:n_variants]]
     effect, at = shown["effect"].to_numpy(), np.arange(len(shown))
     drawn = axes(ax, (7, 1.2 + 0.28 * max(len(shown), 1)))
-    drawn.barh(at, effect, color=np.where(effect > 0, "tab:red", "tab:blue").tolist(), height=0.7)
+    drawn.barh(at, effect, color=sign_colours(effect), height=0.7)
     for y, line in zip(at.tolist(), shown.itertuples(), strict=True):
         numbers = f"{line.change:+.1f} bits, {line.distance / 1e3:+.1f} kb".replace("-", "\u2212")
         drawn.text(1.02, y, f"{line.motif} {numbers}", transform=drawn.get_yaxis_transform(), va="center", fontsize=8)
@@ -73,7 +74,7 @@ def variants(
     drawn.invert_yaxis()
     drawn.margins(x=0.1)
     drawn.set(xlabel="effect, log10(CPM + 1)", title=f"{gene} in {row}: {len(shown)} of {len(mine)} variants")
-    return finish(drawn, own=ax is None, show=show, return_fig=return_fig)
+    return finish(drawn, ax, show, return_fig)
 
 
 def _name(line: Any) -> str:

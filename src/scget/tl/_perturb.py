@@ -66,8 +66,9 @@ def perturb(
     -------
     (Perturbations x rows) x genes. ``X``: difference in log10(CPM + 1); ``layers["predicted"]`` and ``["reference"]``: with
     and without the change. ``obs``: perturbation, row, kind, target, value (NaN for several changes), n_regions (that are
-    changed, or all); names are ``<perturbation> in <row>``. ``uns["get"]``: as beside predictions. A gene none of whose
-    promoters a row shows (preset ``"compat"``) has difference 0 and NaN in the layers.
+    changed, or all); names are ``<perturbation> in <row>``. ``uns["get"]``: as beside predictions; ``uns["log1p"]``: the
+    base of the logarithm, for scanpy. A gene none of whose promoters a row shows (preset ``"compat"``) has difference 0
+    and NaN in the layers.
 
     Raises
     ------
@@ -84,4 +85,5 @@ def perturb(
     """
     found = perturb_genes(model, mdata, changes, genes, rows, batch_size=batch_size, cache=cache)
     found.uns[_keys.Slots().record] = provenance(mdata, model)
+    found.uns[_keys.LOG1P] = {"base": 10}
     return found

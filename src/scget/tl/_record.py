@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from scget import _keys
 from scget._version import scget_version
 from scget.data._table import plain_record
@@ -12,6 +15,7 @@ from scget.data._table import plain_record
 from ._slots import modality
 
 if TYPE_CHECKING:
+    from anndata import AnnData
     from mudata import MuData
 
     from scget.model import GET, Ensemble
@@ -59,9 +63,21 @@ def provenance(mdata: MuData, model: GET | Ensemble) -> dict[str, Any]:
     record["annotation"] = str(source.get("file", "not recorded"))
     record["holdout_obs"] = list(model.holdout.obs)
     record["holdout_chroms"] = list(model.holdout.chroms)
+    record["watched_chroms"] = [] if isinstance(model, Ensemble) else _watched(atac, model)
     if model.holdout.imported is not None:  # what such weights saw is known as far as the user stated it
         record["imported"] = {key: value for key, value in model.holdout.imported.items() if value}
     return record
+
+
+def _watched(atac: AnnData, model: GET) -> list[str]:
+    """Chromosomes not held out of whose genes the model knows no mean: they were watched in training."""
+    pairs = atac.uns.get(_keys.PEAK_ANNOTATION)
+    if pairs is None or not len(pairs):
+        return []
+    known = np.isfinite(model.scaling.expression(pairs["gene"].to_numpy(dtype=object)))
+    chroms = pairs["region"].astype(str).str.rsplit(":", n=1).str[0]
+    known_c = pd.Series(known).groupby(chroms.to_numpy()).any()
+    return [str(c) for c in known_c.index[~known_c] if c not in model.holdout.chroms] if known.any() else []
 
 
 def _forget_attributions(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots) -> None:
