@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import lightning.pytorch as lightning
 import numpy as np
 import pandas as pd
 import pytest
@@ -397,6 +398,35 @@ def test_a_run_broken_off_goes_on_where_it_was(ensemble, six, tmp_path, monkeypa
     with pytest.raises(CheckpointError, match="is not of train_folds"):
         folds_of(six, folder=tmp_path / "model")
     assert trained_seeds == [1, 2, 3]
+
+
+class _Steps(lightning.Callback):
+    """Notes the step in which each training begins; breaks off the second one after two steps where asked to."""
+
+    def __init__(self, stop: bool) -> None:
+        self.stop, self.begun = stop, []
+
+    def on_train_start(self, trainer, *args) -> None:
+        self.begun.append(trainer.global_step)
+
+    def on_train_batch_end(self, trainer, *args) -> None:
+        if self.stop and (len(self.begun), trainer.global_step) == (2, 2):
+            raise ValueError("broken off")
+
+
+def test_a_member_goes_on_in_the_middle_of_its_training(six, tmp_path):
+    before = {"batch_size": 8, "ckpt_every": 1, "ckpt_dir": str(tmp_path / "before"), **QUIET}
+    both = {"batch_size": 8, "pretrain_epochs": 1, "pretrain_kwargs": before}
+    whole = folds_of(six, **both)
+    kept = {"folder": tmp_path / "run", "ckpt_every": 1, "ckpt_dir": tmp_path / "kept", **both}
+    with pytest.raises(ValueError, match="broken off"):
+        folds_of(six, **kept, callbacks=[_Steps(stop=True)])
+    assert [path.name for path in (tmp_path / "run").glob("member_*")] == ["member_0"]
+    steps = _Steps(stop=False)
+    again = folds_of(six, **kept, callbacks=[steps])
+    assert steps.begun == [1, 0, 0]  # the second member after its first step, then the others
+    pd.testing.assert_frame_equal(again.predict(), whole.predict())
+    assert list((tmp_path / "kept").iterdir()) == []
 
 
 def test_pretraining_and_watched_chromosomes(six, tmp_path):
