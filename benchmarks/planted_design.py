@@ -22,7 +22,7 @@ import scget
 from scget.datasets import _planted
 from scget.model._design import Designs, Search
 from scget.model._one_region import OneRegion
-from scget.pp._sequence_rules import reverse_complement
+from scget.pp._bases import reverse_complement
 from scget.pp._sequence_scores import SequenceScorer
 
 NEAR = 10_000  # bp from the promoter to the region that is designed

@@ -70,6 +70,19 @@ def wrong_imports(src: Path) -> list[str]:
     return wrong
 
 
+def wrong_verbs(src: Path) -> list[str]:
+    """List files of ``tl`` that hold a verb and import another verb's: what both need belongs in a file of neither."""
+    folder = src / "tl"
+    public = _imports(ast.parse((folder / "__init__.py").read_text("utf-8")), ["scget", "tl"])
+    verbs = {name.split(".")[2] for name in public if name.startswith("scget.tl.")}
+    found = []
+    for verb in sorted(verbs):
+        imported = _imports(ast.parse((folder / f"{verb}.py").read_text("utf-8")), ["scget", "tl"])
+        others = {name.split(".")[2] for name in imported if name.startswith("scget.tl._")} & (verbs - {verb})
+        found += [f"{verb} -> {other}" for other in sorted(others)]
+    return found
+
+
 def too_long(src: Path) -> list[str]:
     """List files and functions above the limits."""
     found = []
@@ -90,6 +103,16 @@ def too_long(src: Path) -> list[str]:
 
 def test_imports_go_downward_only():
     assert wrong_imports(SRC) == []
+
+
+def test_no_verb_reaches_through_another():
+    assert wrong_verbs(SRC) == []
+
+
+def test_planted_verb_that_reaches_through_another_is_found(plant):
+    plant("tl/__init__.py", "from ._a import a\nfrom ._b import b")
+    plant("tl/_a.py", "from ._b import helper\nfrom ._shared import x")
+    assert wrong_verbs(plant("tl/_b.py", "from scget import _keys")) == ["_a -> _b"]
 
 
 def test_files_and_functions_stay_small():

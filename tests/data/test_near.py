@@ -9,7 +9,7 @@ from scipy.stats import pearsonr
 from scget.data import activity_weights, fit_scaling, gene_activity, near
 from scget.data._fit import _spread
 from scget.model import GET
-from scget.model._infer import activity_share
+from scget.model._settle import activity_share
 
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}
 

@@ -53,6 +53,17 @@ def test_compat_is_the_published_input(toy, row):
     assert not padded.tokens_brf[0, 16:].any()
 
 
+@pytest.mark.parametrize("rules", [COMPAT, Rules()])
+def test_a_bit_of_score_is_as_much_in_the_features(toy, rules):
+    """By the way round: features of regions, whose scores in bits are known; where capped, no more than the score says."""
+    table, _, source = source_of(toy, rules)
+    for row in (1, 5):
+        score_pm = table.motif_pm.toarray().astype(np.float64)
+        feature_pm = source.gather(torch.tensor([row]), torch.arange(120)[None]).tokens_brf[0, :, :5].numpy()
+        wanted_pm = score_pm * source.per_bit(np.array([row]))
+        np.testing.assert_allclose(feature_pm, np.minimum(wanted_pm, 1) if rules is COMPAT else wanted_pm, rtol=1e-6)
+
+
 def test_compat_labels_are_0_where_barely_open(toy):
     table, scaling, _ = source_of(toy, COMPAT)
     counts = table.counts_kp.astype(np.float64)

@@ -19,8 +19,8 @@ from scget.model import GET, Ensemble, _ensemble
 from scget.model._calibration import fit_calibration
 from scget.model._expression import SlotPrediction
 from scget.model._files import sealed
-from scget.model._fit import HoldOut
 from scget.model._folds import deal
+from scget.model._holdout import HoldOut
 
 SMALL = {"width": 8, "n_layers": 1, "n_heads": 2, "window": 16, "drop_path": 0.0}
 QUIET = {"enable_progress_bar": False, "accelerator": "cpu"}

@@ -7,7 +7,7 @@ import pytest
 
 import scget
 from scget._errors import InputError
-from scget.pp._sequence_scores import SequenceScorer, encode
+from scget.pp._sequence_scores import SequenceScorer
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,6 @@ def test_sequences_of_regions_have_the_scores_of_regions(scored):
     assert scorer.scores([]).shape == (0, len(scorer.names))
 
 
-def test_codes_of_bases():
-    codes, offsets = encode(["acgN", "T"])
-    assert codes.tolist() == [0, 1, 2, 4, 3] and offsets.tolist() == [0, 4, 5]
-    with pytest.raises(InputError, match="2 of 3 sequences are empty or hold other letters .* first number 1: ''"):
-        encode(["ACGT", "", "AXG"])
-    with pytest.raises(InputError, match="one text"):
-        encode("ACGT")
-
-
 def test_other_motifs_and_other_scans_are_refused(scored):
     motifs = scget.pp.read_motifs(scored.motifs)
     with pytest.raises(InputError, match="make 23 clusters, the regions have 24 .* 1 differ, first 'TF01'"):
@@ -71,9 +62,3 @@ def test_columns_are_in_the_order_of_names(scored):
     assert expected.any()
     np.testing.assert_array_equal(shuffled.scores(texts).toarray(), expected)
     assert shuffled.best_words() == known.best_words()
-
-
-@pytest.mark.parametrize("odd", [float("nan"), None, 5])
-def test_what_is_no_text_is_no_sequence(odd):
-    with pytest.raises(InputError, match="1 of 2 sequences are empty or hold other letters"):
-        encode(["ACGT", odd])

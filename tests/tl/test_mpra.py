@@ -16,10 +16,10 @@ import scget
 from scget._errors import CheckpointError, InputError
 from scget.model import GET, Ensemble, Reporter, _inserted, _reporter_fit
 from scget.model._files import read_sealed, sealed
+from scget.pp._bases import encode
 from scget.pp._inserts import inserts
 from scget.pp._motif_sets import clusters_of, motif_set, sha256_of
 from scget.pp._motifs import BACKGROUND, SCANNER_VERSION, scan_regions
-from scget.pp._sequence_scores import encode
 
 NAMES = ["A", "B/1", "C", "D", "E"]
 CORES = ["ACGTGATAAG", "TTGCGCAATA", "CCACCAGGGG", "GGAACCTTCA", "TGACTCATTG"]

@@ -9,10 +9,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scget._errors import InputError
-from scget.pp._inserts import reverse_complement
+from scget.pp._bases import encode, reverse_complement
 from scget.pp._motif_sets import clusters_of, motif_set
 from scget.pp._motifs import scan_regions
-from scget.pp._sequence_scores import encode
 
 if TYPE_CHECKING:
     from scget.pp._motif_sets import Motifs

@@ -65,6 +65,7 @@ class TokenSource(nn.Module):
             "slot_ps": np.concatenate([slot_ps, [[-1, -1]]]),
             "row_j": np.arange(len(table.rows)) if row_j is None else row_j,  # those trained on
         }
+        self.bit_m = scaling.scaled_motifs(np.ones((1, len(scaling.motif_m))))[0].astype(np.float64)
         unit_km = scaling.motif_units(table)
         self.has_units, self.per_window = unit_km is not None, scaling.rules.per_window
         if unit_km is not None:
@@ -95,6 +96,11 @@ class TokenSource(nn.Module):
     def in_units(self, motif_brm: Tensor, row_b: Tensor) -> Tensor:
         """Motif features in the unit of each row, at most 1, where rows have units; else as they are."""
         return (motif_brm / self.unit_km[row_b][:, None]).clamp(max=1) if self.has_units else motif_brm
+
+    def per_bit(self, row_k: np.ndarray) -> np.ndarray:
+        """Motif feature per bit of score in rows ``row_k`` (positions), (k, m) float64; a feature may be capped at 1."""
+        unit_km = self.unit_km[row_k].double().cpu().numpy() if self.has_units else np.ones((len(row_k), 1))
+        return self.bit_m / unit_km
 
     def fold_kp(self) -> np.ndarray:
         """How much more open each region is than on average in the training rows."""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from scget.data import RegionTable
 
-from ._attribute import Attribution
 from ._expression import SlotPrediction
+from ._gene_windows import GeneWindows
 from ._infer import check_learnt
-from ._region_lines import shares
+from ._running import Running
 
 if TYPE_CHECKING:
     from ._ensemble import Ensemble
-    from ._fit import HoldOut
     from ._get import GET
-
-EVERY = 2**31 - 1  # regions: more than any window has
+    from ._holdout import HoldOut
 
 
 class Asked(NamedTuple):
@@ -50,32 +48,6 @@ def unseen(members: Sequence[GET], table: RegionTable) -> Asked:
     for gene_g, seen_q in zip(gene_mg, seen_mq, strict=True):
         gene_g[pairs.gene_n[seen_q[pairs.slot_n]]] = False  # a gene may stand on two chromosomes
     return Asked(gene_mg, ~seen_mq)
-
-
-class Running:
-    """Mean and standard deviation (ddof 1) over the members asked, one member at a time (Welford 1962)."""
-
-    def __init__(self) -> None:
-        self._n_x: Any = 0
-        self._mean_kx: Any = 0.0
-        self._square_kx: Any = 0.0
-
-    def add(self, values_kx: np.ndarray, asked_x: np.ndarray) -> None:
-        """Take in one member's values, where it is asked."""
-        self._n_x = self._n_x + asked_x
-        step_kx = np.where(asked_x, values_kx - self._mean_kx, 0.0)
-        self._mean_kx = self._mean_kx + step_kx / np.maximum(self._n_x, 1)
-        self._square_kx = self._square_kx + step_kx * np.where(asked_x, values_kx - self._mean_kx, 0.0)
-
-    @property
-    def mean(self) -> np.ndarray:
-        """NaN where no member was asked."""
-        return np.where(self._n_x > 0, self._mean_kx, np.nan)
-
-    @property
-    def std(self) -> np.ndarray:
-        """NaN where fewer than two were."""
-        return np.where(self._n_x > 1, np.sqrt(self._square_kx / np.maximum(self._n_x - 1, 1)), np.nan)
 
 
 def out_of_fold_errors(
@@ -108,50 +80,36 @@ def out_of_fold_errors(
     return (whole.mean - observed_kg, whole.std), (error_kg * wider, change.std)
 
 
-def share_of_members(model: GET | Ensemble, table: RegionTable) -> tuple[list[GET], pd.DataFrame]:
-    """The networks asked, one or the members of an ensemble, and the weight of each (row) for each gene (column)."""
+def members_of(model: GET | Ensemble) -> list[GET]:
+    """The networks asked, one or the members of an ensemble; each must have learnt expression."""
     members: list[GET] = getattr(model, "members", [model])
     for member in members:
         check_learnt(member)
+    return members
+
+
+def share_of_members(model: GET | Ensemble, table: RegionTable) -> tuple[list[GET], pd.DataFrame]:
+    """The networks asked, one or the members of an ensemble, and the weight of each (row) for each gene (column)."""
+    members = members_of(model)
     share_mg = known(members, table).or_all().gene_mg.astype(np.float64)
     return members, pd.DataFrame(share_mg / share_mg.sum(axis=0), columns=table.genes.astype(str))
 
 
-def mean_attribution(found: Iterable[Attribution], share_mg: pd.DataFrame, top: int) -> Attribution:
-    """Average of the members' attributions, by the weights of :func:`share_of_members`."""
-    parts = list(found)
-    if len(parts) == 1:
-        return parts[0]
-    motifs = mean_motifs((part.motifs for part in parts), share_mg)
-    links = mean_lines([part.links for part in parts], share_mg, ["signed"])
-    links["score"] = shares(links["signed"].abs(), links)
-    gaps = [part.gap for part in parts if part.gap is not None]
-    gap = _mean_gap(gaps, share_mg) if gaps else None
-    return Attribution(motifs, highest(links, top)[list(parts[0].links)], gap)
-
-
-def _mean_gap(gaps: list[pd.DataFrame], share_mg: pd.DataFrame) -> pd.DataFrame:
-    """Lines are the same in all."""
-    numbers = ["difference", "gap"]
-    weighed = [g[numbers].mul(g["gene"].map(share), axis=0) for g, share in zip(gaps, _series(share_mg), strict=True)]
-    return gaps[0].assign(**sum(weighed[1:], weighed[0]))
-
-
-def mean_motifs(found: Iterable[dict[str, pd.DataFrame]], share_mg: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Weighted sum of genes x motifs tables by row."""
-    total: dict[str, pd.DataFrame] = {}
-    for part, share in zip(found, _series(share_mg), strict=True):
-        for row, table in part.items():
-            weighed = table.mul(share.reindex(table.index.astype(str)).to_numpy(), axis=0)
-            total[row] = total[row] + weighed if row in total else weighed
-    return total
+def members_asked(
+    model: GET | Ensemble, table: RegionTable, genes: Sequence[str] | None, rows: Sequence[str] | None, batch_size: int
+) -> Iterator[tuple[GET, GeneWindows, np.ndarray]]:
+    """One network after the other, its windows, and its weight in the prediction of each gene asked, (g,)."""
+    members, share_mg = share_of_members(model, table)
+    for member, share_g in zip(members, share_mg.to_numpy(), strict=True):
+        where = GeneWindows.of(member, table, genes, rows, batch_size)
+        yield member, where, share_g[where.gene_g]
 
 
 def mean_lines(found: list[pd.DataFrame], share_mg: pd.DataFrame, effects: list[str]) -> pd.DataFrame:
     """Weighted sum of ``effects`` by row, gene and region; other columns are those of the first member that has the line."""
     weighed = [
         lines.assign(**{name: lines[name] * lines["gene"].map(share) for name in effects})
-        for lines, share in zip(found, _series(share_mg), strict=True)
+        for lines, share in zip(found, by_member(share_mg), strict=True)
     ]
     lines = pd.concat(weighed, ignore_index=True)
     others = [name for name in lines if name not in ("row", "gene", "region", *effects)]
@@ -168,5 +126,6 @@ def highest(links: pd.DataFrame, top: int | None) -> pd.DataFrame:
     return links.reset_index(drop=True)
 
 
-def _series(share_mg: pd.DataFrame) -> list[pd.Series]:
+def by_member(share_mg: pd.DataFrame) -> list[pd.Series]:
+    """The weight of each gene in the mean, a member after the other."""
     return [share for _, share in share_mg.iterrows()]

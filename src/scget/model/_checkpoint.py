@@ -23,7 +23,7 @@ from scget.module import rank
 
 from ._description import DESCRIPTION, FORMAT, read_description
 from ._files import content_of, replacing, sealed, write_synced
-from ._fit import HoldOut
+from ._holdout import HoldOut
 from ._setup import unlike_motifs
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from scget._errors import InputError, ScgetWarning
-from scget.data import RegionTable, WindowBatches
+from scget.data import Batch, RegionTable
 from scget.data._table import positions
 from scget.pp._kept import Arrays
 
-from ._infer import lay, progress
+from ._infer import at_focus, lay, progress
 from ._kept import Folder, Kept
 from ._setup import own_or, read_tables
 
@@ -175,17 +175,12 @@ def region_embeddings(model: GET, table: RegionTable, batch_size: int) -> Iterat
     source, windows = lay(model, table, None, batch_size, None)
     # pretraining knows no sums over neighbours, whose weights are then still those of chance
     encode = model.module.regions if model.is_trained_ else _unsummed(model)
-    done = 0
-    for row_b, index_br in progress(WindowBatches(windows, batch_size), "embed"):
-        low, high = np.searchsorted(windows.focus_window_n, [done, done + len(row_b)])
-        at = (
-            torch.from_numpy(windows.focus_window_n[low:high] - done),
-            torch.from_numpy(windows.focus_token_n[low:high]),
-        )
-        batch = source.gather(row_b.to(model.device), index_br.to(model.device))
-        h_brd = encode(batch.tokens_brf, batch.center_br, batch.pad_br)
-        yield row_b[at[0]], index_br[at], h_brd.cpu()[at].double()
-        done += len(row_b)
+
+    def read(batch: Batch) -> Tensor:
+        return encode(batch.tokens_brf, batch.center_br, batch.pad_br)
+
+    for row_n, region_n, _, h_nd in at_focus(read, source, windows, batch_size, "embed"):
+        yield torch.from_numpy(row_n), torch.from_numpy(region_n), h_nd.double()
 
 
 def _unsummed(model: GET) -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:

@@ -18,11 +18,12 @@ from scget.data import RegionTable, Scaling
 from scget.module import GETConfig, _lora
 
 from . import _checkpoint, _ensemble_files, _explain, _links
-from ._averaging import Running, known, out_of_fold_errors, unseen
+from ._averaging import known, out_of_fold_errors, unseen
 from ._calibration import Calibration, fit_calibration
 from ._expression import SlotPrediction
-from ._fit import HoldOut, merge
+from ._holdout import HoldOut, merge
 from ._infer import predict_all
+from ._running import Running
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -1,8 +1,8 @@
-"""``attribute`` of a model and of an ensemble."""
+"""The verb ``attribute``: of one network, or the mean over the members of an ensemble."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -10,16 +10,19 @@ import numpy as np
 import pandas as pd
 
 from ._attribute import Attribution, How, attribute_genes, motifs_by
-from ._averaging import EVERY, mean_attribution, mean_motifs, share_of_members
+from ._averaging import by_member, highest, mean_lines, share_of_members
+from ._choices import check_seed
 from ._kept import Folder
 from ._motif_null import check_shuffles, motif_null
-from ._setup import check_seed
+from ._region_lines import shares
 
 if TYPE_CHECKING:
     from mudata import MuData
 
     from ._ensemble import Ensemble
     from ._get import GET
+
+EVERY = 2**31 - 1  # regions: more than any window has
 
 
 def attribute(
@@ -76,7 +79,7 @@ def attribute(
     members, share_mg = share_of_members(self, table)
     keep = top if len(members) == 1 else EVERY
     found = (attribute_genes(m, table, genes, rows, how, batch_size=batch_size, top=keep, cache=cache) for m in members)
-    mean = mean_attribution(found, share_mg, top)
+    mean = _mean(found, share_mg, top)
     if not n_shuffles:
         return mean
     of_members = [motifs_by(member, table, genes, rows, how, batch_size) for member in members]
@@ -87,4 +90,34 @@ def attribute(
 def _mean_of(
     of_members: list[Callable[[np.ndarray], dict[str, pd.DataFrame]]], share_mg: pd.DataFrame
 ) -> Callable[[np.ndarray], dict[str, pd.DataFrame]]:
-    return lambda moved_p: mean_motifs((motifs(moved_p) for motifs in of_members), share_mg)
+    return lambda moved_p: _mean_motifs((motifs(moved_p) for motifs in of_members), share_mg)
+
+
+def _mean(found: Iterable[Attribution], share_mg: pd.DataFrame, top: int) -> Attribution:
+    """Average of the members' attributions, by the weights of :func:`share_of_members`."""
+    parts = list(found)
+    if len(parts) == 1:
+        return parts[0]
+    motifs = _mean_motifs((part.motifs for part in parts), share_mg)
+    links = mean_lines([part.links for part in parts], share_mg, ["signed"])
+    links["score"] = shares(links["signed"].abs(), links)
+    gaps = [part.gap for part in parts if part.gap is not None]
+    gap = _mean_gap(gaps, share_mg) if gaps else None
+    return Attribution(motifs, highest(links, top)[list(parts[0].links)], gap)
+
+
+def _mean_gap(gaps: list[pd.DataFrame], share_mg: pd.DataFrame) -> pd.DataFrame:
+    """Lines are the same in all."""
+    numbers = ["difference", "gap"]
+    weighed = [g[numbers].mul(g["gene"].map(share), axis=0) for g, share in zip(gaps, by_member(share_mg), strict=True)]
+    return gaps[0].assign(**sum(weighed[1:], weighed[0]))
+
+
+def _mean_motifs(found: Iterable[dict[str, pd.DataFrame]], share_mg: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Weighted sum of genes x motifs tables by row."""
+    total: dict[str, pd.DataFrame] = {}
+    for part, share in zip(found, by_member(share_mg), strict=True):
+        for row, table in part.items():
+            weighed = table.mul(share.reindex(table.index.astype(str)).to_numpy(), axis=0)
+            total[row] = total[row] + weighed if row in total else weighed
+    return total

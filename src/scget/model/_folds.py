@@ -14,9 +14,9 @@ from scget._errors import CheckpointError, InputError, first
 from scget.data import RegionTable
 
 from . import _ensemble_files as files
+from ._digest import digest
 from ._ensemble import Ensemble
-from ._fit import names_of, split
-from ._run import digest
+from ._holdout import names_of, split
 
 if TYPE_CHECKING:
     from mudata import MuData

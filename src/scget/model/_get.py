@@ -18,11 +18,12 @@ from scget.module import ExpressionNet, _lora
 from . import _checkpoint, _embed, _explain, _finetune, _folds, _hub, _import, _links, _train
 from ._accessibility import predict_regions
 from ._card import told_shortly
+from ._choices import check_seed, choose_network, choose_rules
 from ._expression import SlotPrediction
 from ._fit import seeded
 from ._infer import predict_all
 from ._run import pick_device
-from ._setup import check_registrable, check_seed, check_setup, choose_network, choose_rules, read_table
+from ._setup import check_registrable, check_setup, read_table
 
 
 class GET(BaseModelClass):

@@ -16,7 +16,7 @@ from scget.data import Rules, Scaling, default_modalities
 from scget.pp import ARCHETYPES
 
 from . import _checkpoint
-from ._fit import HoldOut, names_of
+from ._holdout import HoldOut, names_of
 from ._published import Weights, read_weights
 from ._setup import unlike_motifs
 

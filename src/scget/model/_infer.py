@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from scget._errors import InputError, first, warn
 from scget.data import (
+    Batch,
     RegionTable,
     Scaling,
     Tokens,
@@ -28,8 +29,6 @@ from ._expression import DEVIATION, SlotPrediction, to_expression
 
 if TYPE_CHECKING:
     from ._get import GET
-
-SETTLE_BATCH = 64  # windows
 
 
 def prepare(
@@ -83,47 +82,11 @@ def lay_rows(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_s
 
 def predict_all(model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int) -> SlotPrediction:
     """Predictions at promoter slots and genes."""
-    out_kqo, active_kq = _read(model, table, rows, batch_size)
-    return to_expression(_joined(out_kqo, active_kq, model.scaling), table, model.scaling, table.row_positions(rows))
+    out_kqo, active_kq = read_slots(model, table, rows, batch_size)
+    return to_expression(joined(out_kqo, active_kq, model.scaling), table, model.scaling, table.row_positions(rows))
 
 
-def settle(model: GET, table: RegionTable, row_k: np.ndarray) -> None:
-    """Fit what needs a trained network: the share of gene activity, and what is missed in the training rows ``row_k``.
-
-    No rows: it has not learnt expression.
-    """
-    if not len(row_k) or not (model.rules.activity or model.rules.similar):
-        return
-    scaling, rows = model.scaling, [str(row) for row in table.rows[row_k]]
-    out_kqo, active_kq = _read(model, table, rows, SETTLE_BATCH)
-    if active_kq is not None:
-        pairs, departure_kg = table.promoters, table.expression_kg[row_k] - scaling.expression(table.genes)
-        said = (pairs.slots_to_genes(value_kq[row_k]) for value_kq in (out_kqo[..., DEVIATION], active_kq))
-        share = activity_share(departure_kg, *(value_kg * scaling.spread(table.genes) for value_kg in said))
-        scaling = model.scaling = replace(scaling, activity=np.array([scaling.activity[0], share]))
-    if scaling.similar is not None:
-        alone = replace(scaling, similar=None)
-        predicted_kg = to_expression(_joined(out_kqo, active_kq, scaling), table, alone, row_k).genes_kg[row_k]
-        model.scaling = replace(scaling, similar=scaling.similar.less(predicted_kg - scaling.expression(table.genes)))
-
-
-def activity_share(departure_kg: np.ndarray, network_kg: np.ndarray, active_kg: np.ndarray) -> float:
-    """Share of gene activity in a departure: a half, or less where it tells far less of the training rows than the network.
-
-    That is the ratio of their correlations with ``departure_kg``, if below 1/2. The network's is too high, as it learnt
-    these rows, and of rows unlike them the activity, which has one parameter, tells as much: hence up to a half.
-    """
-    both = np.isfinite(departure_kg) & np.isfinite(network_kg) & np.isfinite(active_kg)
-    network, active = (_correlation(departure_kg[both], value_kg[both]) for value_kg in (network_kg, active_kg))
-    return 0.0 if active <= 0 else min(0.5, active / network if network > 0 else 0.5)
-
-
-def _correlation(x_n: np.ndarray, y_n: np.ndarray) -> float:
-    """Pearson's r; 0 where one of them is constant."""
-    return float(np.corrcoef(x_n, y_n)[0, 1]) if len(x_n) and x_n.std() > 0 and y_n.std() > 0 else 0.0
-
-
-def _read(
+def read_slots(
     model: GET, table: RegionTable, rows: Sequence[str] | None, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Outputs of the network at promoter slots, (k, q, o), and gene activity there, (k, q), where it has a part."""
@@ -133,7 +96,7 @@ def _read(
     return out_kqo, gene_activity(table, source.fold_kp()) if model.rules.activity else None
 
 
-def _joined(out_kqo: np.ndarray, active_kq: np.ndarray | None, scaling: Scaling) -> np.ndarray:
+def joined(out_kqo: np.ndarray, active_kq: np.ndarray | None, scaling: Scaling) -> np.ndarray:
     """Outputs with the departure made of the network's and of gene activity."""
     if active_kq is None:
         return out_kqo
@@ -152,20 +115,29 @@ def predict_slots(
     """
     n_out = net.config.n_outputs // 2
     out_kqo = np.full((*shape_kq, n_out), np.nan, dtype=np.float64)
-    done = 0
-    for row_b, index_br in progress(WindowBatches(windows, batch_size), "predict"):
-        low, high = np.searchsorted(windows.focus_window_n, [done, done + len(row_b)])
-        which = windows.focus_window_n[low:high] - done
-        token = windows.focus_token_n[low:high]
-        batch = source.gather(row_b.to(source.center_p.device), index_br.to(source.center_p.device))
-        out_bro = net(batch.tokens_brf, batch.center_br, batch.pad_br)
-        out_nos = out_bro[which, token].view(len(which), n_out, 2).double().cpu().numpy()
-        slot_ns = batch.slot_brs[which, token].cpu().numpy()
+
+    def read(batch: Batch) -> Tensor:
+        return net(batch.tokens_brf, batch.center_br, batch.pad_br)
+
+    for row_n, _, slot_ns, out_no in at_focus(read, source, windows, batch_size, "predict"):
+        out_nos = out_no.view(len(row_n), n_out, 2).double().numpy()
         for strand in (0, 1):
             has = slot_ns[:, strand] >= 0
-            out_kqo[row_b.numpy()[which[has]], slot_ns[has, strand]] = out_nos[has, :, strand]
-        done += len(row_b)
+            out_kqo[row_n[has], slot_ns[has, strand]] = out_nos[has, :, strand]
     return out_kqo
+
+
+def at_focus(
+    read: Callable[[Batch], Tensor], source: TokenSource, windows: Windows, batch_size: int, what: str
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, Tensor]]:
+    """What ``read`` gives of each batch at the tokens to predict, (n, ...) on the CPU, after their rows, regions, (n,) and slots, (n, 2)."""
+    done, device = 0, source.center_p.device
+    for row_b, index_br in progress(WindowBatches(windows, batch_size), what):
+        low, high = np.searchsorted(windows.focus_window_n, [done, done + len(row_b)])
+        at = windows.focus_window_n[low:high] - done, windows.focus_token_n[low:high]
+        batch = source.gather(row_b.to(device), index_br.to(device))
+        yield row_b.numpy()[at[0]], index_br.numpy()[at], batch.slot_brs[at].cpu().numpy(), read(batch)[at].cpu()
+        done += len(row_b)
 
 
 def progress(batches: Any, what: str, n: int | None = None) -> Any:

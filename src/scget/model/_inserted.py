@@ -21,10 +21,11 @@ from scget.pp._inserts import element_keys, inserts
 from scget.pp._motif_sets import Clusters, Motifs
 from scget.pp._sequence_scores import SequenceScorer
 
-from ._averaging import Running
-from ._infer import check_learnt, lay_rows
+from ._averaging import members_of
+from ._choices import check_seed
+from ._infer import lay_rows
 from ._kept import Folder, Kept
-from ._setup import check_seed
+from ._running import Running
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -76,8 +77,7 @@ class Contexts:
             tokens_wrf[:, at, :n_motifs] = 0
         tokens_wrf[:, at, n_motifs:] = 0  # no fold over a training mean, nor other channels, are known of it
         tokens_wrf[:, at, n_motifs] = openness
-        share_m = torch.from_numpy(model.scaling.scaled_motifs(np.ones((1, n_motifs)))[0]).to(tokens_wrf.device)
-        share_m = share_m / source.unit_km[row] if source.has_units else share_m
+        share_m = torch.from_numpy(source.per_bit(np.array([row]))[0].astype(np.float32)).to(tokens_wrf.device)
         return cls(tokens_wrf, batch.center_br, at, share_m, source.has_units)
 
     def motifs(self, score_nm: sp.csr_matrix) -> Tensor:
@@ -129,10 +129,7 @@ def inserted_activity(
     ``scored``: motifs, clusters, adaptor; ``windows``: number, seed, mode, accessibility.
     """
     check_choices(*windows, strands=strands)
-    members: list[GET] = getattr(model, "members", [model])
-    for member in members:
-        check_learnt(member)
-    table = model.table(mdata)
+    members, table = members_of(model), model.table(mdata)
     row_k, (scorer, cut) = table.row_positions(rows), read_sequences(table, sequences, scored[2], *scored[:2])
     laid = [lay_rows(member, table, rows, batch_size) for member in members]
     score_um, at_n = score_elements(scorer, cut)
@@ -158,12 +155,12 @@ def _over_windows(
     none_1m = sp.csr_matrix((1, score_um.shape[1]), dtype=np.float32)
     score_bm = sp.vstack([none_1m, score_um[block]], format="csr")
     motif_mbm = [context.motifs(score_bm) for context in contexts]
-    whole, effect, every = Running(), Running(), np.ones(score_bm.shape[0] - 1, dtype=bool)
+    whole, effect = Running(), Running()
     for w in tqdm(range(min(map(len, contexts))), desc="windows", leave=False, delay=1):
         asked = zip(members, contexts, motif_mbm, strict=True)
         value_b = np.mean([_activity(m, c, motif_bm, w, strands) for m, c, motif_bm in asked], axis=0)
-        whole.add(value_b[1:], every)
-        effect.add(value_b[1:] - value_b[0], every)
+        whole.add(value_b[1:])
+        effect.add(value_b[1:] - value_b[0])
     return dict(zip(COLUMNS, (whole.mean, whole.std, effect.mean, effect.std), strict=True))
 
 

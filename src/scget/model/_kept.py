@@ -16,7 +16,7 @@ from scget._version import scget_version
 from scget.data import RegionTable
 from scget.pp._kept import Arrays, check_folder, kept, read, write
 
-from ._run import digest
+from ._digest import digest
 
 if TYPE_CHECKING:
     from ._ensemble import Ensemble

@@ -15,9 +15,9 @@ from scipy.sparse import csr_matrix
 from scget._errors import InputError
 from scget.pp._kept import Arrays, check_folder, kept
 
+from ._digest import digest
 from ._infer import progress
 from ._lingam import lingam_weights, standardised, usable
-from ._run import digest
 
 EDGES = ["source", "target", "weight", "frequency", "reverse", "sign"]
 

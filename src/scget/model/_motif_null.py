@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from scget._errors import InputError
 
 from ._attribute import MotifNull
+from ._running import Running
 
 Motifs = dict[str, pd.DataFrame]
 FEWEST = 3  # shuffles, of which a standard deviation can be taken
@@ -30,40 +31,28 @@ def motif_null(
 ) -> MotifNull:
     """See :class:`MotifNull`; ``motifs`` gives the attributions where region p has the motifs of ``moved_p[p]``."""
     rng = np.random.default_rng(seed)
-    each, over_genes = {row: _Spread() for row in observed}, {row: _Spread() for row in observed}
+    each, over_genes = {row: Running() for row in observed}, {row: Running() for row in observed}
     for _ in tqdm(range(n_shuffles), desc="shuffle motifs", leave=False):
         for row, table in motifs(rng.permutation(n_regions)).items():
             each[row].add(table.to_numpy(dtype=np.float64))
             over_genes[row].add(table.abs().mean().to_numpy(dtype=np.float64))
     z, fdr, lines = {}, {}, []
     for row, table in observed.items():
-        z_gm = each[row].z(table.to_numpy(dtype=np.float64))
+        z_gm = _z(table.to_numpy(dtype=np.float64), each[row])
         z[row] = pd.DataFrame(z_gm, index=table.index, columns=table.columns)
         fdr[row] = z[row].copy()
         fdr[row][:] = false_discovery_rates(2 * _tail(np.abs(z_gm), n_shuffles))
         mean_m = table.abs().mean().to_numpy(dtype=np.float64)
-        z_m = over_genes[row].z(mean_m)
+        z_m = _z(mean_m, over_genes[row])
         columns = {"row": row, "motif": table.columns.astype(str), "mean": mean_m, "shuffled": over_genes[row].mean}
         lines.append(pd.DataFrame({**columns, "z": z_m, "fdr": false_discovery_rates(_tail(z_m, n_shuffles))}))
     return MotifNull(z, fdr, pd.concat(lines, ignore_index=True))
 
 
-class _Spread:
-    """Mean and standard deviation, one draw at a time (Welford 1962)."""
-
-    def __init__(self) -> None:
-        self.n, self.mean, self._square = 0, np.zeros(()), np.zeros(())
-
-    def add(self, values: np.ndarray) -> None:
-        self.n += 1
-        step = values - self.mean
-        self.mean = self.mean + step / self.n
-        self._square = self._square + step * (values - self.mean)
-
-    def z(self, values: np.ndarray) -> np.ndarray:
-        """NaN where the draws do not vary."""
-        sd = np.sqrt(self._square / (self.n - 1))
-        return np.where(sd > 0, (values - self.mean) / np.where(sd > 0, sd, 1), np.nan)
+def _z(values: np.ndarray, draws: Running) -> np.ndarray:
+    """NaN where the draws do not vary."""
+    sd = draws.std
+    return np.where(sd > 0, (values - draws.mean) / np.where(sd > 0, sd, 1), np.nan)
 
 
 def _tail(z: np.ndarray, n: int) -> np.ndarray:

@@ -16,9 +16,9 @@ from scget.data import RegionTable
 from scget.data._table import positions
 from scget.pp._kept import Arrays
 
+from ._averaging import members_asked
 from ._gene_windows import GeneWindows, Part, genes_to_explain
 from ._kept import Folder, Kept
-from ._perturb import members_asked
 
 if TYPE_CHECKING:
     from mudata import MuData

@@ -15,10 +15,10 @@ from scget._errors import InputError, first
 from scget.data import RegionTable
 from scget.pp._kept import Arrays
 
+from ._averaging import members_asked
+from ._digest import digest
 from ._gene_windows import GeneWindows, Part
 from ._kept import Folder, Kept
-from ._perturb import members_asked
-from ._run import digest
 from ._what_if import rows_of
 
 if TYPE_CHECKING:
@@ -140,15 +140,7 @@ class OneRegion:
             slope_brf = member.where.slopes(seen.part, tokens_brf).double().cpu().numpy()
             slope_bm = slope_brf[np.arange(len(seen.k_b)), seen.token_b, : slope_km.shape[1]]
             np.add.at(slope_km, seen.k_b, slope_bm)
-        return slope_km * self._per_bit(member)
-
-    def _per_bit(self, member: _Member) -> np.ndarray:
-        """Motif feature per bit of score, (k, m)."""
-        where = member.where
-        feature_1m = where.scaling.scaled_motifs(np.ones((1, where.net.config.n_motifs), dtype=np.float32))
-        if not where.source.has_units:
-            return feature_1m.astype(np.float64)
-        return feature_1m / where.source.unit_km[where.row_k].double().cpu().numpy()
+        return slope_km * member.where.source.per_bit(member.where.row_k)
 
     def _check_seen(self, table: RegionTable, gene: str) -> None:
         """Refuse a region that the first row's prediction does not see: nothing written there would change it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +12,10 @@ from anndata import AnnData
 from scget import _keys
 from scget.data import RegionTable
 
-from ._averaging import share_of_members
+from ._averaging import members_asked
 from ._changes import Change, read_changes
 from ._edits import Edit, find_edits
-from ._gene_windows import GeneWindows, genes_to_explain
+from ._gene_windows import genes_to_explain
 from ._kept import Folder, Kept
 from ._what_if import rows_of
 
@@ -51,16 +51,6 @@ def perturb_genes(
             reference_kg[k] += share_g * np.maximum(what_if.raw_g, 0)
     obs = _obs(named, edits, table, table.rows[row_k].astype(str))
     return _result(predicted_ekg, reference_kg, obs, table.genes[gene_g].astype(str))
-
-
-def members_asked(
-    model: GET | Ensemble, table: RegionTable, genes: Sequence[str] | None, rows: Sequence[str] | None, batch_size: int
-) -> Iterator[tuple[GET, GeneWindows, np.ndarray]]:
-    """One network after the other, its windows, and its weight in the prediction of each gene asked, (g,)."""
-    members, share_mg = share_of_members(model, table)
-    for member, share_g in zip(members, share_mg.to_numpy(), strict=True):
-        where = GeneWindows.of(member, table, genes, rows, batch_size)
-        yield member, where, share_g[where.gene_g]
 
 
 def _obs(

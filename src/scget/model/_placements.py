@@ -10,8 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from scget._errors import InputError
-from scget.pp._sequence_rules import SequenceRules, reverse_complement
-from scget.pp._sequence_scores import SequenceScorer, encode
+from scget.pp._bases import encode, reverse_complement
+from scget.pp._sequence_rules import SequenceRules
+from scget.pp._sequence_scores import SequenceScorer
 
 METHODS = ("motifs", "bases")
 DECIMALS = 5  # of log10(CPM + 1); less is rounding of the network, and a tie

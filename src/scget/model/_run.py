@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import scipy.sparse as sp
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -22,6 +19,8 @@ from scvi.train._logger import SimpleLogger
 from scget._errors import InputError
 from scget._version import scget_version
 from scget.train import Resume, find
+
+from ._digest import digest
 
 if TYPE_CHECKING:
     from scget.data import RegionTable, WindowDataModule
@@ -158,33 +157,3 @@ def _flat(value: Any, name: str) -> dict[str, Any]:
         if key not in _NOT_OF_THE_RUN:
             flat |= _flat(part, f"{name}.{key}" if name else key)
     return flat
-
-
-def digest(value: Any) -> str:
-    """First 16 hex digits of the sha256 of arrays, tables and plain values."""
-    sha = hashlib.sha256()
-    _feed(sha, value)
-    return sha.hexdigest()[:16]
-
-
-def _feed(sha: Any, value: Any) -> None:
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().contiguous().view(torch.uint8 if value.ndim else value.dtype).numpy()
-    if is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in fields(value)}
-    if sp.issparse(value):
-        value = {"shape": value.shape, "data": value.data, "indices": value.indices, "indptr": value.indptr}
-    if isinstance(value, dict):
-        for key in sorted(value):
-            sha.update(f"{key}:".encode())
-            _feed(sha, value[key])
-    elif isinstance(value, list | tuple) and not all(isinstance(one, str | int | float) for one in value):
-        sha.update(f"{len(value)}:".encode())
-        for one in value:
-            _feed(sha, one)
-    elif isinstance(value, np.ndarray) and value.dtype != object:
-        sha.update(f"{value.dtype}{value.shape}".encode())
-        sha.update(np.ascontiguousarray(value).data)
-    else:
-        plain = value.tolist() if isinstance(value, np.ndarray) else value
-        sha.update(json.dumps(plain, default=str).encode())

@@ -1,4 +1,4 @@
-"""Every region around a gene changed in turn."""
+"""Effects of regions on the genes around them, each region changed by itself."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from scget.data._near import check_reach
 from ._changes import OF_REGIONS
 from ._edits import Edit, Step
 from ._gene_windows import genes_to_explain
-from ._kept import Folder, Kept
-from ._perturb import members_asked
-from ._what_if import rows_of
+from ._kept import Folder
+from ._what_if import effects_of_pairs
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -53,32 +52,6 @@ def screen_genes(
         cache=cache,
     )  # fmt: skip
     return _named(table, pairs, row_k, gene_g, np.nan_to_num(effect_kn))
-
-
-def effects_of_pairs(
-    model: GET | Ensemble,
-    table: RegionTable,
-    genes: Sequence[str],
-    rows: Sequence[str] | None,
-    *,
-    edits: Sequence[Edit],
-    edit_n: np.ndarray,
-    gene_n: np.ndarray,
-    batch_size: int,
-    cache: Folder = None,
-) -> np.ndarray:
-    """What edit ``edit_n`` adds to the prediction of gene ``gene_n`` (its place in ``genes``), rows x pairs.
-
-    NaN where a row shows no promoter of the gene.
-    """
-    effect_kn = np.zeros((len(table.row_positions(rows)), len(edit_n)))
-    for member, where, share_g in members_asked(model, table, genes, rows, batch_size):
-        kept = Kept(cache, member, table, asked="edits of genes", edits=edits, genes=where.gene_g)
-        for k, what_if in enumerate(rows_of(where, batch_size)):
-            more_n = np.asarray(what_if.added(edits, kept)[edit_n, gene_n]).ravel()
-            raw_n = what_if.raw_g[gene_n]
-            effect_kn[k] += share_g[gene_n] * (np.maximum(raw_n + more_n, 0) - np.maximum(raw_n, 0))
-    return effect_kn
 
 
 def _pairs(table: RegionTable, gene_g: np.ndarray, reach: int) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from ._edits import Edit, Step
 from ._gene_windows import genes_to_explain
 from ._kept import Folder
 from ._rescore import Rescored, rescore
-from ._screen import effects_of_pairs
+from ._what_if import effects_of_pairs
 
 if TYPE_CHECKING:
     from mudata import MuData

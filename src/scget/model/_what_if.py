@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,18 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from scget.data import Batch
+from scget.data import Batch, RegionTable
 from scget.pp._kept import Arrays
 
+from ._averaging import members_asked
 from ._edits import Edit, Editor
 from ._gene_windows import GeneWindows
 from ._infer import progress
-from ._kept import Kept
+from ._kept import Folder, Kept
+
+if TYPE_CHECKING:
+    from ._ensemble import Ensemble
+    from ._get import GET
 
 EDITS = 256  # whose effects are put together at once, and kept
 
@@ -221,6 +226,32 @@ class RowWhatIf:
     @property
     def _device(self) -> torch.device:
         return self.where.source.center_p.device
+
+
+def effects_of_pairs(
+    model: GET | Ensemble,
+    table: RegionTable,
+    genes: Sequence[str],
+    rows: Sequence[str] | None,
+    *,
+    edits: Sequence[Edit],
+    edit_n: np.ndarray,
+    gene_n: np.ndarray,
+    batch_size: int,
+    cache: Folder = None,
+) -> np.ndarray:
+    """What edit ``edit_n`` adds to the prediction of gene ``gene_n`` (its place in ``genes``), rows x pairs.
+
+    NaN where a row shows no promoter of the gene.
+    """
+    effect_kn = np.zeros((len(table.row_positions(rows)), len(edit_n)))
+    for member, where, share_g in members_asked(model, table, genes, rows, batch_size):
+        kept = Kept(cache, member, table, asked="edits of genes", edits=edits, genes=where.gene_g)
+        for k, what_if in enumerate(rows_of(where, batch_size)):
+            more_n = np.asarray(what_if.added(edits, kept)[edit_n, gene_n]).ravel()
+            raw_n = what_if.raw_g[gene_n]
+            effect_kn[k] += share_g[gene_n] * (np.maximum(raw_n + more_n, 0) - np.maximum(raw_n, 0))
+    return effect_kn
 
 
 def _constants(where: GeneWindows) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +12,12 @@ import scipy.sparse as sp
 from scget import _keys
 from scget._errors import InputError, first
 from scget.data._table import positions
+from scget.pp._annotation import read_exons
 from scget.pp._checks import get_modality
 from scget.pp._regions import parse_regions
 
 from ._attribution import links_of, on_one_chrom, promoters_of
+from ._genes import draw_genes
 from ._shared import BLACK, axes, documented, finish, sign_colours
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ def links(
     rows: Sequence[str] | None = None,
     top: int | None = 20,
     flank: int | None = None,
+    annotation: str | Path | None = None,
     key: str = "get",
     atac: str = _keys.ATAC,
     layer: str | None = None,
@@ -56,6 +60,8 @@ def links(
         Links of highest score that are drawn. None: all.
     flank
         Show this many bp on either side of the TSS. None: as far as links reach.
+    annotation
+        Path of a GTF or GFF, whose genes are drawn below: exons as boxes, this gene black.
     key, atac, layer
         ``key_added`` of the links, name of the ATAC modality, and its layer of counts (None: ``X``).
     ax, show, return_fig
@@ -82,26 +88,25 @@ def links(
     mine = links_of(mdata, gene, row, key).sort_values("score", ascending=False)
     mine, promoters = on_one_chrom(mine[mine["score"] > 0], promoters_of(adata, gene), gene)
     mine = mine.iloc[:top]
-    regions, tss_n = parse_regions(mine["region"].astype(str)), promoters["tss"].to_numpy(dtype=np.float64)
-    at = regions.centers.astype(np.float64)
+    at = parse_regions(mine["region"].astype(str)).centers.astype(np.float64)
+    tss_n = promoters["tss"].to_numpy(dtype=np.float64)
     far = np.abs(at[:, None] - tss_n)
     if flank is not None:
         shown = far.min(axis=1) <= flank
         mine, at, far = mine[shown], at[shown], far[shown]
-    low, high = min([*at, *tss_n]), max([*at, *tss_n])
-    low, high = (tss_n.min() - flank, tss_n.max() + flank) if flank is not None else (low - 2000, high + 2000)
+    ends, beyond = (np.append(at, tss_n), 2000) if flank is None else (tss_n, flank)
+    low, high = ends.min() - beyond, ends.max() + beyond
     drawn = axes(ax, (8, 2.6 + 0.4 * len(row_names)))
     most = max(float(mine["score"].max()) if len(mine) else 0.0, 1e-12)
     _draw_arcs(drawn, at, tss_n[far.argmin(axis=1)], mine["score"].to_numpy(), mine["signed"].to_numpy())
     chrom = str(promoters["region"].iloc[0]).rsplit(":", 1)[0]
-    _draw_tracks(drawn, adata, row_names, layer, (chrom, low, high), most)
-    for position, strand in zip(tss_n, promoters["strand"], strict=True):
-        marker = "$\\rightarrow$" if strand == "+" else "$\\leftarrow$"
-        drawn.plot(position / 1e3, 0, marker=marker, color=BLACK, ms=14, zorder=4)
-    drawn.axhline(0, color="0.3", lw=0.8)
-    drawn.set(
-        xlim=(low / 1e3, high / 1e3), xlabel=f"{chrom}, kb (arrow: TSS)", ylabel="score", title=f"{gene} in {row}"
-    )
+    bottom = _draw_tracks(drawn, adata, row_names, layer, (chrom, low, high), most)
+    if annotation is not None:
+        exons = read_exons(annotation, chrom, low, high)
+        bottom = draw_genes(drawn, exons, gene, (low, high), bottom - 0.05 * most, 0.6 * _TRACK * most)
+    _draw_arrows(drawn, tss_n, promoters["strand"])
+    drawn.set(xlim=(low / 1e3, high / 1e3), ylim=(bottom - 0.125 * _TRACK * most, most * 1.1))
+    drawn.set(xlabel=f"{chrom}, kb (arrow: TSS)", ylabel="score", title=f"{gene} in {row}")
     return finish(drawn, ax, show, return_fig)
 
 
@@ -130,10 +135,17 @@ def _draw_arcs(drawn: Axes, at: np.ndarray, tss_n: np.ndarray, score_n: np.ndarr
     drawn.add_collection(LineCollection(curves, colors=colours, linewidths=1.3, alpha=0.8))
 
 
+def _draw_arrows(drawn: Axes, tss_n: np.ndarray, strand_n: Sequence[str]) -> None:
+    for position, strand in zip(tss_n, strand_n, strict=True):
+        marker = "$\\rightarrow$" if strand == "+" else "$\\leftarrow$"
+        drawn.plot(position / 1e3, 0, marker=marker, color=BLACK, ms=14, zorder=4)
+    drawn.axhline(0, color="0.3", lw=0.8)
+
+
 def _draw_tracks(
     drawn: Axes, adata: AnnData, rows: list[str], layer: str | None, view: tuple[str, float, float], most: float
-) -> None:
-    """Bars below 0, a track per row; ticks of scores above, names of rows below."""
+) -> float:
+    """Bars below 0, a track per row, and where the last ends; ticks of scores above, names of rows below."""
     chrom, low, high = view
     var = adata.var
     here = np.flatnonzero((var["chrom"].astype(str) == chrom) & (var["end"] > low) & (var["start"] < high))
@@ -154,4 +166,4 @@ def _draw_tracks(
     ticks = [0, most / 2, most]
     names = [*(f"{tick:.2g}" for tick in ticks), *rows]
     drawn.set_yticks([*ticks, *(floor + height / 3 for floor in floors)], names)
-    drawn.set_ylim(floors[-1] - 0.1 * step, most * 1.1)
+    return floors[-1]

@@ -12,10 +12,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from scget._errors import GenomeError, first, needs_extra
+from scget.pp._bases import as_text
 from scget.pp._genome import genome_path, open_fasta, read_sequences, refuse_damage
 from scget.pp._regions import Regions, sort_order
 
-_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 _BLOCK = 1 << 16  # bp read at once
 _FEW = 3  # variants; of fewer no remedy is proposed
 _MOST = 0.9  # share of variants that a remedy must mend to be proposed
@@ -83,7 +83,7 @@ class Alleles:
 def region_texts(genome: object, regions: Regions) -> list[str]:
     """Sequences of regions as texts of A, C, G, T and N."""
     codes, offsets = read_sequences(genome, regions)
-    text = _LETTERS[codes].tobytes().decode()
+    text = as_text(codes)
     return [text[low:high] for low, high in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)]
 
 

@@ -75,6 +75,45 @@ def read_tss(annotation: str | Path | pd.DataFrame) -> pd.DataFrame:
     return _from_table(table, path.name)
 
 
+def read_exons(annotation: str | Path, chrom: str, start: float, end: float) -> pd.DataFrame:
+    """Read the exons that overlap ``start`` to ``end`` (0-based, half-open) on a chromosome, with their genes.
+
+    Parameters
+    ----------
+    annotation
+        Path of a GTF or GFF (``.gz`` or plain).
+    chrom, start, end
+        Where.
+
+    Returns
+    -------
+    A table with the columns ``gene``, ``gene_id``, ``start``, ``end`` (0-based, half-open) and ``strand``, without
+    duplicates; empty where there are none.
+
+    Raises
+    ------
+    InputError
+        If the file is no GTF or GFF, or damaged.
+    FileNotFoundError
+        If there is no such file.
+    """
+    path = Path(annotation)
+    if not path.is_file():
+        raise FileNotFoundError(f"no annotation file {str(path)!r}. Give a GTF or a GFF.")
+    rows = _read_features(path, f"exon|{_SPANS}")
+    here = (rows["chrom"] == chrom) & (rows["end"] > start) & (rows["start"] <= end)
+    rows = rows[here].reset_index(drop=True)
+    is_gene, is_exon = rows["feature"].isin(_GENES), rows["feature"] == "exon"
+    named = _gene_names(rows["attributes"], is_gene)[["gene", "gene_id"]]
+    own, parent = (_attribute(rows["attributes"], key) for key in ("ID", "Parent"))
+    spans = ~is_exon & own.notna() & ~own.duplicated()
+    known = is_exon & parent.isin(own[spans])  # GFF: an exon names its transcript, and that its gene
+    for column in named:
+        named.loc[known, column] = parent[known].map(named.loc[spans, column].set_axis(own[spans]))
+    exons = named.assign(start=rows["start"] - 1, end=rows["end"], strand=rows["strand"])[is_exon]
+    return exons.drop_duplicates(ignore_index=True)
+
+
 def _read(path: Path, feature: str | None = None, **kwargs: Any) -> pd.DataFrame:
     """Read a table; in chunks, and of each only the lines of ``feature`` (a pattern), where that is given."""
     with path.open("rb") as raw:

@@ -16,13 +16,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from scget._errors import GenomeError, needs_extra
-from scget.pp._genome_checks import OTHER, check_bases, check_fit, check_packing, index_fits
+from scget.pp._bases import CODES, OTHER
+from scget.pp._genome_checks import check_bases, check_fit, check_packing, index_fits
 from scget.pp._regions import Regions, sort_order
 
 if TYPE_CHECKING:
     from pyfaidx import Fasta
 
-_CODE = np.array(["ACGT".find(chr(i)) % 5 for i in range(256)], dtype=np.uint8)  # -1 % 5 = OTHER
 _BASES = re.compile(r"[A-Z*.-]*")
 
 
@@ -94,7 +94,7 @@ def read_sequences(genome: object, regions: Regions) -> tuple[np.ndarray, np.nda
                 text = fasta[regions.chrom[i]][int(regions.start[i]) : int(regions.end[i])]
                 if len(text) != offsets[i + 1] - offsets[i] or not _BASES.fullmatch(text):
                     raise ValueError(f"no {offsets[i + 1] - offsets[i]} bases at '{regions[i : i + 1].names[0]}'")
-                codes[offsets[i] : offsets[i + 1]] = _CODE[np.frombuffer(text.encode(), dtype=np.uint8)]
+                codes[offsets[i] : offsets[i + 1]] = CODES[np.frombuffer(text.encode(), dtype=np.uint8)]
                 bar.update()
     check_bases(path, codes, offsets, known)
     return codes, offsets

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from scget._errors import GenomeError, first, warn
+from scget.pp._bases import OTHER
 from scget.pp._bgzip import check_whole, is_bgzip, read_at
 from scget.pp._regions import Regions, naming_hint
 
 _LONGEST_NAME = 1 << 12  # bytes of a line that names a sequence
-OTHER = 4  # code of a base that is not A, C, G or T
 _MANY_LOST = 0.05  # share of regions on chromosomes that the genome lacks
 _MANY_UNKNOWN, _MOST_UNKNOWN = 0.02, 0.5  # share of unknown bases: hg38 has 5% in all, called regions next to none
 _log = logging.getLogger("scget")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from scget._errors import InputError
+from scget.pp._bases import reverse_complement
 
 
 def inserts(sequences: Sequence[str], adaptor: int) -> np.ndarray:
@@ -41,11 +42,6 @@ def check_once(cut: np.ndarray) -> None:
             f"{int((times > 1).sum()):,} sequences occur more than once, first {one[:40]!r}. Give each one line, "
             "the mean of its activities."
         )
-
-
-def reverse_complement(sequence: str) -> str:
-    """The other strand, read in its own direction."""
-    return sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1]
 
 
 def element_keys(sequences: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Motif sets, and their scores in regions."""
+"""Scores of motif clusters in regions, by a scan of the genome's sequence there."""
 
 from __future__ import annotations
 
@@ -152,12 +152,10 @@ def scan_regions(
     Scores, sequences x clusters, float32 in bits, and the names of the clusters, sorted.
     """
     with needs_extra("motif"):
-        from scget.pp._scan import log_odds, make_scanner, scan, threshold  # numba is slow to import
+        from scget.pp._scan import make_scanner, scan, tables_and_limits  # numba is slow to import
 
-    b = np.asarray(background, dtype=np.float64)
     names, column = np.unique([clusters[m] for m in motifs], return_inverse=True)
-    tables = [log_odds(np.asarray(p, dtype=np.float64), b, pseudocount) for p in motifs.values()]
-    limits = np.array([threshold(t, b, pvalue) for t in tables])
+    tables, limits = tables_and_limits(motifs.values(), background, pseudocount, pvalue)
     _warn_of_mute(motifs, limits, pvalue)
 
     def run() -> csr_matrix:
@@ -171,7 +169,7 @@ def scan_regions(
 
     if cache is None:
         return run(), names.astype(object)
-    key = scan_key(codes, offsets, _record(motifs, clusters, pvalue, b, pseudocount))
+    key = scan_key(codes, offsets, _record(motifs, clusters, pvalue, background, pseudocount))
     return cached(cache, key, run), names.astype(object)
 
 

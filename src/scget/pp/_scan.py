@@ -9,7 +9,7 @@ The run time does not depend on sequence or p-value.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +56,15 @@ def threshold(scores: np.ndarray, background: np.ndarray, pvalue: float) -> floa
     if allowed == len(occurs):
         return 0.0
     return max(0.0, best - GRID * (occurs[allowed - 1] + occurs[allowed]) / 2)
+
+
+def tables_and_limits(
+    motifs: Iterable[np.ndarray], background: Sequence[float] | np.ndarray, pseudocount: float, pvalue: float
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Log-odds and threshold of each motif, given as probabilities (w, 4)."""
+    of_bases = np.asarray(background, dtype=np.float64)
+    tables = [log_odds(np.asarray(motif, dtype=np.float64), of_bases, pseudocount) for motif in motifs]
+    return tables, np.array([threshold(table, of_bases, pvalue) for table in tables])
 
 
 @dataclass(frozen=True)

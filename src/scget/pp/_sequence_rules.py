@@ -10,18 +10,13 @@ from typing import Any
 import numpy as np
 
 from scget._errors import InputError, first
+from scget.pp._bases import reverse_complement
 
 _IUPAC = {
     **{"A": "A", "C": "C", "G": "G", "T": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC"},
     **{"B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGT"},
 }
-_COMPLEMENT = str.maketrans("ACGTRYSWKMBDHVN", "TGCAYRSWMKVHDBN")
 _TRIES = 1000  # random sequences drawn before the rules are called too strict
-
-
-def reverse_complement(sequence: str) -> str:
-    """The other strand of a sequence in IUPAC letters, upper case."""
-    return sequence[::-1].translate(_COMPLEMENT)
 
 
 @dataclass(frozen=True)
@@ -143,8 +138,3 @@ def design_start(sequence: str, rules: SequenceRules, what: str) -> str:
     if faults:
         raise InputError(f"{what} does not keep the rules: {'; '.join(faults)}. Give another start, or other rules")
     return text
-
-
-def as_text(codes: Sequence[int] | np.ndarray) -> str:
-    """Codes 0..3 (4: N) as letters."""
-    return np.frombuffer(b"ACGTN", dtype=np.uint8)[np.asarray(codes, dtype=np.int64)].tobytes().decode()

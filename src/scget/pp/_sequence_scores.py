@@ -10,11 +10,9 @@ from scipy.sparse import csr_matrix, vstack
 
 from scget._errors import InputError, first, needs_extra
 from scget._keys import MOTIF_NAMES, MOTIF_SCAN
+from scget.pp._bases import encode
 from scget.pp._motif_sets import Clusters, Motifs, clusters_of, motif_set, sha256_of
 from scget.pp._motifs import SCANNER_VERSION
-
-_CODE = np.full(256, 4, dtype=np.uint8)  # anything else than a base
-_CODE[list(b"ACGTacgt")] = [0, 1, 2, 3] * 2
 
 
 class SequenceScorer:
@@ -47,13 +45,10 @@ class SequenceScorer:
         self.names = np.asarray(names, dtype=object)
         _check_scan(scan, sha256_of(set_, members), self.names, sorted(set(members.values())))
         with needs_extra("motif"):
-            from scget.pp._scan import log_odds, make_scanner, threshold  # numba is slow to import
+            from scget.pp._scan import make_scanner, tables_and_limits  # numba is slow to import
 
-        background = np.asarray(scan["background"], dtype=np.float64)
-        tables = [
-            log_odds(np.asarray(p, dtype=np.float64), background, float(scan["pseudocount"])) for p in set_.values()
-        ]
-        limits = np.array([threshold(t, background, float(scan["pvalue"])) for t in tables])
+        settings = (scan["background"], float(scan["pseudocount"]), float(scan["pvalue"]))
+        tables, limits = tables_and_limits(set_.values(), *settings)
         self._scanner = make_scanner(tables, limits)
         place = {str(name): m for m, name in enumerate(self.names)}
         self._column = np.array([place[members[m]] for m in set_], dtype=np.int64)
@@ -93,22 +88,6 @@ class SequenceScorer:
         blocks = [csr_matrix((0, len(self.names)), dtype=np.float32)]
         blocks += scan(self._scanner, self._column, len(self.names), codes, offsets)
         return vstack(blocks, format="csr")
-
-
-def encode(sequences: Sequence[str] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences end to end as codes (0..3 = A, C, G, T, 4 = N), and where each begins, with the end of the last."""
-    if isinstance(sequences, str):  # would be read letter by letter
-        raise InputError("sequences are one text; give a list of them")
-    texts = [str(s) if isinstance(s, str) else "" for s in sequences]  # NaN would be read as the bases N, A and N
-    odd = [i for i, s in enumerate(texts) if not s or s.upper().strip("ACGTN")]
-    if odd:
-        what = repr(texts[odd[0]][:40])
-        raise InputError(
-            f"{len(odd):,} of {len(texts):,} sequences are empty or hold other letters than A, C, G, T and N, first "
-            f"number {odd[0]}: {what}"
-        )
-    codes = _CODE[np.frombuffer("".join(texts).encode(), dtype=np.uint8)]
-    return codes, np.concatenate([[0], np.cumsum([len(s) for s in texts])]).astype(np.int64)
 
 
 def _check_scan(scan: Mapping[str, Any], sha256: str, names: np.ndarray, clusters: Sequence[str]) -> None:

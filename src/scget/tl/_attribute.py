@@ -7,12 +7,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from scget import _keys
 from scget._errors import InputError
 
-from ._record import modality, writable, write_record
+from ._record import write_record
+from ._slots import modality, with_categories, writable
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -111,7 +111,7 @@ def attribute(
     rna.obsm[slots.motif_summary] = summary_km
     rna.uns[slots.record] = {**rna.uns.get(slots.record, {}), "motif_names": model.motifs.astype(str)}
     _write_checks(rna, record, slots, found)
-    record["links"] = plain(found.links, ("row", "gene", "region"))
+    record["links"] = with_categories(found.links, ("row", "gene", "region"))
     record["attribution"] = {**how, "against": "mean training row" if against is None else against}
     return mdata if copy else None
 
@@ -121,7 +121,7 @@ def _write_checks(rna: AnnData, record: dict[str, Any], slots: _keys.Slots, foun
     record.pop("motif_null", None)
     record.pop("gap", None)
     if found.gap is not None:
-        record["gap"] = plain(found.gap, ("row", "gene", "of"))
+        record["gap"] = with_categories(found.gap, ("row", "gene", "of"))
     for row in found.motifs:
         for name, table in (("z", slots.motif_z(row)), ("fdr", slots.motif_fdr(row))):
             if found.null is not None:
@@ -129,9 +129,4 @@ def _write_checks(rna: AnnData, record: dict[str, Any], slots: _keys.Slots, foun
             elif table in rna.varm:
                 del rna.varm[table]
     if found.null is not None:
-        record["motif_null"] = plain(found.null.motifs, ("row", "motif"))
-
-
-def plain(lines: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Names as categories: a million links stay small in memory and on disk."""
-    return lines.assign(**{column: lines[column].astype("category") for column in columns})
+        record["motif_null"] = with_categories(found.null.motifs, ("row", "motif"))

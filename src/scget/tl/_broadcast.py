@@ -16,8 +16,8 @@ from scget._version import scget_version
 from scget.pp._checks import check_genes, check_in_memory, check_rows, check_writable, get_modality
 from scget.pp._groups import groups_of
 
-from ._predict import without_slashes
-from ._record import OF_ROWS, check_free
+from ._record import OF_ROWS
+from ._slots import check_free, without_slashes
 
 if TYPE_CHECKING:
     from mudata import MuData

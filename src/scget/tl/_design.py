@@ -11,13 +11,13 @@ import numpy as np
 
 from scget._errors import InputError, first
 from scget.data import RegionTable
+from scget.model._choices import check_seed
 from scget.model._design import Designer, Designs, Search, to_designs
 from scget.model._edits import regions_named
 from scget.model._one_region import OneRegion
-from scget.model._setup import check_seed
-from scget.pp._genome import read_sequences
+from scget.pp._alleles import region_texts
 from scget.pp._motif_sets import Clusters, Motifs
-from scget.pp._sequence_rules import SequenceRules, as_text, design_start
+from scget.pp._sequence_rules import SequenceRules, design_start
 from scget.pp._sequence_scores import SequenceScorer
 
 from ._record import provenance
@@ -193,7 +193,7 @@ def _start(
     if start is not None:
         return design_start(start, rules, "start")
     if genome is not None:
-        own = as_text(read_sequences(genome, table.regions[np.array([at])])[0])
+        own = region_texts(genome, table.regions[np.array([at])])[0]
         return design_start(own, rules, f"the sequence of {table.regions.names[at]!r}")
     size = int(table.regions.end[at] - table.regions.start[at]) if length is None else length
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:

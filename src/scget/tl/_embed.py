@@ -11,7 +11,8 @@ import numpy as np
 from scget import _keys
 from scget._errors import InputError
 
-from ._record import modality, writable, write_record
+from ._record import write_record
+from ._slots import modality, writable
 
 if TYPE_CHECKING:
     from mudata import MuData

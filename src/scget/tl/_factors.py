@@ -21,6 +21,8 @@ SYMBOLS = (  # columns of rna.var, in any case, in which other programs keep gen
     *("hgnc_symbol", "mgi_symbol", "external_gene_name"),
 )
 
+MIN_EXPRESSION = 0.7  # log10(CPM + 1), 4 CPM: factors of blood cell types have least often about so much
+
 
 def places(rna: AnnData, names: Sequence[str]) -> pd.DataFrame:
     """Table wanted (position in ``names``), gene (position in ``rna``): a line for each match.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scget import _keys
 
-from ._attribute import plain
-from ._record import writable, write_record
+from ._record import write_record
+from ._slots import with_categories, writable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,7 +104,7 @@ def links(
         mdata, genes=genes, rows=rows, contact=contact, top=top, batch_size=batch_size, cache=cache, **how
     )
     record = write_record(mdata, model, slots)
-    record["links"] = plain(found, ("row", "gene", "region", "chrom"))
+    record["links"] = with_categories(found, ("row", "gene", "region", "chrom"))
     record["linked"] = {**how, "contact": str(contact) if isinstance(contact, str | PathLike) else _kind(contact)}
     return mdata if copy else None
 

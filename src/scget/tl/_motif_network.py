@@ -12,10 +12,9 @@ from scget import _keys
 from scget._errors import InputError, first
 from scget.pp._checks import check_writable
 
-from ._attribute import plain
 from ._motif_effects import MotifEffects
 from ._ppi import check_ppi, tfs_of, with_ppi
-from ._record import check_free
+from ._slots import check_free, with_categories
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -115,7 +114,7 @@ def motif_network(
 
 def _check(mdata: MuData, slots: _keys.Slots, n_draws: Any, draw_genes: Any, seed: Any) -> None:
     """Refuse odd numbers, and data without the record of what was attributed."""
-    from scget.model._setup import check_seed
+    from scget.model._choices import check_seed
 
     check_seed(seed)
     whole = all(isinstance(n, int | np.integer) for n in (n_draws, draw_genes))
@@ -153,4 +152,4 @@ def _beside(earlier: Any, lines: pd.DataFrame, names: list[str]) -> pd.DataFrame
         others = earlier[~earlier["row"].astype(str).isin(set(lines["row"]))]
         text = {name: others[name].astype(str) for name in names}
         lines = pd.concat([others.assign(**text), lines], ignore_index=True)
-    return plain(lines, names)
+    return with_categories(lines, names)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scget import _keys
 
-from ._attribute import plain
 from ._ppi import check_ppi, tfs_of, with_ppi
-from ._record import writable, write_record
+from ._record import write_record
+from ._slots import with_categories, writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +107,6 @@ def motif_pairs(
     if ppi is not None:
         pairs = with_ppi(pairs, ("motif_a", "motif_b"), ppi, tfs_of(mdata))
     record = write_record(mdata, model, slots)
-    record["motif_pairs"] = plain(pairs, ("row", "motif_a", "motif_b"))
+    record["motif_pairs"] = with_categories(pairs, ("row", "motif_a", "motif_b"))
     record["paired"] = {**how, "genes": "drawn" if genes is None else [str(gene) for gene in genes]}
     return mdata if copy else None

@@ -11,9 +11,8 @@ from scget import _keys
 from scget._errors import InputError
 from scget.pp._checks import get_modality
 
-from ._factors import expression_of, factors_of
+from ._factors import MIN_EXPRESSION, expression_of, factors_of
 from ._motif_effects import MotifEffects
-from ._regulators import MIN_EXPRESSION
 
 if TYPE_CHECKING:
     from mudata import MuData

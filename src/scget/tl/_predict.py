@@ -17,7 +17,8 @@ from scget._errors import InputError, warn
 from scget.data import RegionTable
 
 from ._predict_file import write_predictions
-from ._record import UNIT, modality, writable, write_record
+from ._record import UNIT, write_record
+from ._slots import modality, without_slashes, writable
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -162,10 +163,3 @@ def _warn_of_size(n_rows: int, n_regions: int, n_genes: int) -> None:
             f"the results of {n_rows:,} rows take {size / 1e9:.0f} GB in memory; scget.tl.predict(..., "
             "out='predicted.h5ad') writes them to disk."
         )
-
-
-def without_slashes(table: pd.DataFrame) -> pd.DataFrame:
-    """A slash in a column cannot be written to disk; a name that then occurs twice keeps its number too."""
-    names = pd.Index([gene.replace("/", "_") for gene in table.columns])
-    twice = names.duplicated(keep=False)
-    return table.set_axis([f"{n}_{i}" if t else n for i, (n, t) in enumerate(zip(names, twice, strict=True))], axis=1)

@@ -13,7 +13,8 @@ from anndata import AnnData
 from scget import _keys
 from scget._errors import InputError
 
-from ._record import check_free, modality, write_record
+from ._record import write_record
+from ._slots import check_free, modality
 
 if TYPE_CHECKING:
     import h5py

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from scget import _keys
-from scget._errors import InputError, first
 from scget._version import scget_version
 from scget.data._table import plain_record
-from scget.pp._checks import check_writable
+
+from ._slots import modality
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -94,29 +93,3 @@ def _forget_attributions(mdata: MuData, model: GET | Ensemble, slots: _keys.Slot
         rna.obsm.pop(slots.motif_summary, None)
         for key in [key for key in rna.varm if key.startswith(of_rows)]:
             del rna.varm[key]
-
-
-def modality(model: GET | Ensemble, argument: str) -> str:
-    """Name of the modality that the model reads as ``argument`` (``atac_layer`` or ``rna_layer``)."""
-    return model.registry["setup_args"]["modalities"][argument]
-
-
-def writable(mdata: MuData, model: GET | Ensemble, slots: _keys.Slots, copy: bool) -> MuData:
-    """The MuData to write into; :class:`InputError` for a view, or a key whose slots hold something else."""
-    setup = model.registry["setup_args"]
-    check_free(mdata, slots, (setup["atac_layer"], setup["rna_layer"]))
-    if not copy:
-        check_writable(mdata, *mdata.mod)
-    return mdata.copy() if copy else mdata
-
-
-def check_free(mdata: MuData, slots: _keys.Slots, layers: Sequence[str | None] = ()) -> None:
-    """Refuse a key that cannot be written, whose slots hold something else, or that is one of ``layers``."""
-    key = slots.key
-    if not key or "/" in key:
-        raise InputError(f"key_added={key!r} cannot name slots on disk; choose one without '/'")
-    own = isinstance(mdata.uns.get(key), dict) and "scget_version" in mdata.uns[key]
-    taken = [f"{name}.layers" for name in mdata.mod if key in mdata[name].layers and not own]
-    taken += [] if own or key not in mdata.uns else ["uns"]
-    if taken or key in layers:
-        raise InputError(f"key_added={key!r} would overwrite {first(taken) or 'raw counts'}; choose another")

@@ -14,16 +14,15 @@ from scget._errors import InputError
 from scget.model._motif_null import false_discovery_rates
 from scget.pp._checks import check_writable, get_modality
 
-from ._attribute import plain
-from ._factors import expression_of, factors_of
+from ._factors import MIN_EXPRESSION, expression_of, factors_of
 from ._motif_effects import MotifEffects, batches, gene_sets_of, means, members, rank_sum_z
+from ._slots import with_categories
 
 if TYPE_CHECKING:
     from mudata import MuData
 
 COLUMNS = ["row", "gene_set", "n_genes", "motif", "tf", "effect", "specific", "apart"]
 COLUMNS += ["z", "fdr", "predicted", "observed", "expressed", "rank"]
-MIN_EXPRESSION = 0.7  # log10(CPM + 1), 4 CPM: factors of blood cell types have least often about so much
 
 
 def regulators(
@@ -128,7 +127,7 @@ def regulators(
     by_motif = _by_motif(effects, wanted, sets, record.get("motif_null"), whole=gene_sets is None)
     mdata = mdata.copy() if copy else mdata
     table = _joined(by_motif, by_factor, effects.motifs)
-    mdata.uns[key]["regulators"] = plain(table, ("row", "gene_set", "motif", "tf"))
+    mdata.uns[key]["regulators"] = with_categories(table, ("row", "gene_set", "motif", "tf"))
     how: dict[str, Any] = {"min_expression": float(min_expression), "compared": list(effects.rows)}
     mdata.uns[key]["regulated"] = how
     return mdata if copy else None

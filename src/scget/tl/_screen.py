@@ -1,4 +1,4 @@
-"""Every region around a gene changed in turn."""
+"""A screen of the model: what its prediction of a gene is with each region around it changed."""
 
 from __future__ import annotations
 
