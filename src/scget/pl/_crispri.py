@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scget._errors import InputError, first
+from scget.bm._crispri_curves import CURVES
 
 from ._shared import BLACK, axes, documented, finish, look
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RULES = ("random", "inverse_distance", "accessibility_by_distance", "activity_by_distance")
-NEEDED = ("bin", "predictor", "recall", "precision", "n", "n_positive")
 
 
 @documented
@@ -59,7 +59,7 @@ def crispri(
     >>> scget.pl.crispri(curves, show=False).get_title()
     '2 of 3 pairs regulated'
     """
-    missing = [c for c in NEEDED if c not in getattr(curves, "columns", ())]
+    missing = [c for c in CURVES if c not in getattr(curves, "columns", ())]
     if missing:
         raise InputError(f"the table lacks {first(missing)}: one of scget.bm.crispri_curves is needed")
     mine = curves[curves["bin"] == bin]
