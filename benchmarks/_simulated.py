@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -43,6 +45,7 @@ def random_mdata(
 
 def untrained(mdata: MuData, batches: int = 1, **network: object) -> scget.model.GET:
     """A network on ``mdata``, trained for some batches of 8 windows, so that it may be asked."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     scget.model.GET.setup_mudata(mdata)
     model = scget.model.GET(mdata, **network)
     model.train(1, batch_size=8, limit_train_batches=batches, accelerator="auto", enable_progress_bar=False)
