@@ -1,8 +1,9 @@
 """Windows assembled a second, beside a loader that makes them one by one: python benchmarks/feeding.py
 
-Both read the same windows in the same order and are compared before they are timed. The loader beside is a torch Dataset
-whose ``__getitem__`` takes the rows of one window out of the same arrays, collated by a DataLoader: what a first version is
-written like. Orders with and without worker processes are compared too.
+All read the same windows in the same order and are compared before they are timed. The loaders beside are torch Datasets
+whose ``__getitem__`` takes one window, collated by a DataLoader: out of the same arrays with numpy, as little as can be, and
+out of one data frame for each row with pandas, which is how a first version is written. Orders with and without worker
+processes are compared too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import warnings
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 import torch
 from _measure import about, medians
 from _simulated import random_mdata
@@ -41,6 +43,20 @@ class OneByOne(Dataset[tuple[np.ndarray, np.ndarray]]):
         return np.column_stack([self.motif_pm[index_r], open_r, fold_r]), self.center_p[index_r]
 
 
+class FromFrames(OneByOne):
+    """A window at a time, by pandas from a frame of each row's regions x features."""
+
+    def __init__(self, source: TokenSource, windows: Windows, order: np.ndarray) -> None:
+        super().__init__(source, windows, order)
+        features = [np.column_stack([self.motif_pm, a, np.nan_to_num(a - self.mean_p)]) for a in self.open_kp]
+        self.frames = [pd.DataFrame(some[:-1]).assign(center=self.center_p[:-1]) for some in features]
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        w = self.order[i]
+        part = self.frames[self.windows.row_w[w]].iloc[self.windows.regions(np.array([w]))[0]]
+        return part.drop(columns="center").to_numpy(np.float32), part["center"].to_numpy()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--regions", type=int, default=150_000)
@@ -53,9 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     print(about(), flush=True)
-    print(
-        f"{args.rows} rows x {args.regions:,} regions x 284 features, windows of {args.window}; batch | windows/s, one by one"
-    )
+    print(f"{args.rows} rows x {args.regions:,} regions x 284 features, windows of {args.window}; batch | windows/s")
     for batch_size in (32, 128):
         found = speeds(args.regions, args.rows, args.window, batch_size, args.batches, args.repeats)
         print(f"{batch_size:4d}", *(f"{name} {speed:9,.0f}" for name, speed in found.items()), flush=True)
@@ -71,20 +85,20 @@ def speeds(n_regions: int, n_rows: int, size: int, batch_size: int, n_batches: i
     batches = WindowBatches(windows, batch_size, rng=np.random.default_rng(0))
     order, n_batches = np.concatenate(batches.parts), min(n_batches, len(batches))
     n_few = max(n_batches // 10, 1)
-    single = DataLoader(OneByOne(source, windows, order[: n_few * batch_size]), batch_size)
-    for (row_b, index_br), (tokens_brf, center_br) in zip(batches, single, strict=False):
-        batch = source.gather(row_b, index_br)
-        if len(tokens_brf) == len(row_b) and not (
-            torch.equal(batch.tokens_brf, tokens_brf) and torch.equal(batch.center_br, center_br)
-        ):
-            raise RuntimeError("the two loaders give different windows")
-    ways = {
-        "gathered": lambda: drain(source.gather(*batches[i]).tokens_brf for i in range(n_batches)),
-        "one by one": lambda: drain(single),
-    }
+    few = order[: n_few * batch_size]
+    beside = {name: DataLoader(kind(source, windows, few), batch_size) for name, kind in BESIDE.items()}
+    whole = torch.cat([source.gather(*batches[i]).tokens_brf for i in range(n_few + 1)])[: len(few)]
+    for name, loader in beside.items():
+        if not torch.equal(torch.cat([tokens_brf for tokens_brf, _ in loader]), whole):
+            raise RuntimeError(f"{name}: other windows than those gathered")
+    ways = {"gathered": lambda: drain(source.gather(*batches[i]).tokens_brf for i in range(n_batches))}
+    ways |= {name: lambda loader=loader: drain(loader) for name, loader in beside.items()}
     seconds = medians(ways, repeats)
-    read = {"gathered": sum(len(part) for part in batches.parts[:n_batches]), "one by one": len(single.dataset)}
-    return {name: read[name] / seconds[name] for name in ways}
+    n_read = sum(len(part) for part in batches.parts[:n_batches])
+    return {name: (n_read if name == "gathered" else len(few)) / seconds[name] for name in ways}
+
+
+BESIDE = {"one by one, numpy": OneByOne, "one by one, pandas": FromFrames}
 
 
 def drain(batches: Iterable[object]) -> None:
@@ -118,7 +132,7 @@ def _equal(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> bool:
 def ratios(quick: bool = False) -> dict[str, float]:
     """Windows a second over those of the loader beside."""
     found = speeds(50_000 if quick else 150_000, 2, 200, 32, 30 if quick else 60, 5)
-    return {"windows gathered over one by one": found["gathered"] / found["one by one"]}
+    return {f"windows gathered over {name}": found["gathered"] / found[name] for name in BESIDE}
 
 
 if __name__ == "__main__":
