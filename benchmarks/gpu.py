@@ -68,12 +68,12 @@ def write(found: dict[str, Any], out: Path | None) -> None:
 
 def parts(found: dict[str, Any], setting: Setting) -> list[tuple[str, Callable[[], list[dict[str, Any]]], Any, float]]:
     """Name, how to measure, how to print, and seconds needed; cells look at the time by themselves."""
-    nets = {"default": lambda: Runner(setting, "default"), "published": lambda: Runner(setting, "published")}
 
     def star(some: list[dict[str, Any]], network: str = "published") -> list[dict[str, Any]]:
-        runner = nets[network]()
+        runner = Runner(setting, network)
         return [told(runner, cell) for cell in some]
 
+    last = _usual(setting) | {"network": "default", "compile": True}
     return [
         ("checks", lambda: checks(setting), print_checks, 0),
         ("matmul", lambda: matmul(setting), print_matmul, 0),
@@ -83,12 +83,7 @@ def parts(found: dict[str, Any], setting: Setting) -> list[tuple[str, Callable[[
         ("networks", lambda: networks(setting), None, 0),
         ("attribution", lambda: attribution(setting), print_lines, 40),
         ("best", lambda: star(best(found, setting)), None, 0),
-        (
-            "default_compiled",
-            lambda: star([_usual(setting) | {"network": "default", "compile": True}], "default"),
-            None,
-            0,
-        ),
+        ("default_compiled", lambda: star([last], "default"), None, 0),
     ]
 
 
