@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.precision import MixedPrecision
 
 from scget.model import GET
 from scget.train._plan import rate_at
@@ -89,6 +90,23 @@ def test_first_step_by_closed_form(toy):
         torch.testing.assert_close(moved, -0.01 / rising * gradient[clear].sign(), rtol=2e-3, atol=1e-7)
 
 
+def test_steps_by_adamw_in_float64(toy):
+    """Weights after several steps, from the first ones and the gradients and rates of each, by Loshchilov and Hutter's formula."""
+    plan = {"lr": 0.01, "weight_decay": 0.1, "betas": (0.8, 0.95)}
+    spy, _ = watched(toy, max_epochs=3, batch_size=20, plan_kwargs=plan)
+    assert len(spy.rates) >= 6
+    assert all(group["fused"] for group in spy.groups)
+    decay = {id(p): group["weight_decay"] for group in spy.groups for p in group["params"]}
+    for name, parameter in spy.plan.module.named_parameters():
+        weight, mean, square = spy.before[0][name].double().numpy(), 0.0, 0.0
+        for step, (rates, gradients) in enumerate(zip(spy.rates, spy.gradients, strict=True), start=1):
+            gradient = gradients[name].double().numpy()
+            mean, square = 0.8 * mean + 0.2 * gradient, 0.95 * square + 0.05 * gradient**2
+            moved = mean / (1 - 0.8**step) / (np.sqrt(square / (1 - 0.95**step)) + 1e-8)
+            weight = weight * (1 - rates[0] * decay[id(parameter)]) - rates[0] * moved
+        np.testing.assert_allclose(spy.after[-1][name].numpy(), weight, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_schedule_by_closed_form(toy):
     spy, _ = watched(toy, max_epochs=5, batch_size=20, plan_kwargs={"lr": 0.02, "warmup": 0.2})
     total = len(spy.rates)
@@ -113,6 +131,22 @@ def test_gradients_are_clipped_to_the_norm_asked_for(toy):
         torch.testing.assert_close(runs[0.01].gradients[0][name], gradient * 0.01 / free[0], rtol=1e-3, atol=1e-8)
     default, _ = watched(toy, max_epochs=2)
     np.testing.assert_allclose(default.norms()[0], min(free[0], 1.0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_gradients_are_clipped_in_every_precision(toy, precision):
+    """In mixed precision too, where Lightning is wary of fused optimisers; those of float16 are scaled back before."""
+    how = {"precision": precision}
+    if precision == "16-mixed":  # which Lightning takes for GPUs alone; 256: so that nothing overflows
+        how = {"plugins": [MixedPrecision(precision, "cpu", torch.amp.GradScaler("cpu", init_scale=256.0))]}
+    spy, model = watched(toy, max_epochs=3, gradient_clip_val=0.01, **how)
+    assert all(group["fused"] for group in spy.groups) and len(spy.rates) > 0
+    np.testing.assert_allclose(spy.norms(), 0.01, rtol=1e-4)
+    start = build(toy).module.state_dict()
+    assert any(not torch.equal(start[name], weight) for name, weight in model.module.state_dict().items())
+    plain, _ = watched(toy, max_epochs=3, gradient_clip_val=0.01)
+    for name, gradient in plain.gradients[0].items():  # of the same weights and batch, but for rounding
+        torch.testing.assert_close(spy.gradients[0][name], gradient, rtol=0.2, atol=2e-4)
 
 
 @pytest.mark.parametrize(

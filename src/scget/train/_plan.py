@@ -24,6 +24,7 @@ from scget.module import (
 from ._mean import EpochMean
 
 LOSSES = ("mse", "poisson", "nb")
+FUSED = ("cpu", "cuda", "mps", "xpu")  # where torch has all of a step of AdamW in one kernel
 
 
 class _Plan(lightning.LightningModule):
@@ -130,7 +131,9 @@ class _Plan(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, and a rate set anew at every step."""
-        optimiser = torch.optim.AdamW(self._groups(), lr=self.lr, betas=self.betas)
+        fused = True if self.device.type in FUSED else None
+        optimiser = torch.optim.AdamW(self._groups(), lr=self.lr, betas=self.betas, fused=fused)
+        optimiser._step_supports_amp_scaling = False  # or Lightning, in mixed precision, refuses to clip gradients
         total = int(self.trainer.estimated_stepping_batches)
         rising = max(round(self.warmup * total), 1)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate_at(step, rising, total))
