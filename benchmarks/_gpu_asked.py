@@ -27,7 +27,7 @@ def loader(setting: Setting) -> list[dict[str, Any]]:
     kept = TokenSource(table, scaling, targets=scaling.targets(table))
     tokens = lay_tokens(table.counts_kp, table.is_promoter_p, table.chrom_p, row_k, every_p)
     windows = training_windows(tokens, setting.window, setting.window // 2)
-    n_features = kept.motif_pm.shape[1] + 1
+    n_features = kept.token_pf.shape[1]
     lines: list[dict[str, Any]] = []
     first = WindowBatches(windows, setting.usual, rng=np.random.default_rng(0))[0]
     exact = kept.gather(*first)
@@ -62,7 +62,7 @@ def _same(batch: Any, exact: Any) -> str:
 
 def attribution(setting: Setting) -> list[dict[str, Any]]:
     """A gradient per gene, in multiples of predicting genes one by one; model.attribute takes two, with its tables."""
-    from attribution import predict_each
+    from attribution import laid, predict_each
     from settings import made
 
     import scget
@@ -85,7 +85,7 @@ def attribution(setting: Setting) -> list[dict[str, Any]]:
             where.shared_slopes(part, part.batch.tokens_brf)
 
     ways = {
-        "predict, a pass per gene": lambda: predict_each(model, genes, rows),
+        "predict, a pass per gene": lambda: predict_each(laid(model, genes, rows), alone=False),
         "a gradient per gene": slopes,
         "model.attribute": lambda: model.attribute(genes=genes, rows=rows),
         "model.predict, the row": lambda: model.predict(rows=rows),

@@ -176,7 +176,7 @@ def answers(model: scget.model.GET, row: str) -> str:
     """How far predicted departures by tiled windows are from those of centred ones, and by bf16 from float32."""
     table, source, windows = asked(model, row, model.window)
     shape_kq, row_k = (len(table.rows), len(table.promoters.region_q)), table.row_positions([row])
-    active_kq = gene_activity(table, source.fold_kp()) if model.rules.activity else None
+    active_kq = gene_activity(table, source.folds(np.arange(len(table.rows)))) if model.rules.activity else None
     mean_g = model.scaling.expression(table.genes)
 
     def departures(which: str, *, bf16: bool = False) -> tuple[np.ndarray, np.ndarray]:
