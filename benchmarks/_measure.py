@@ -50,9 +50,11 @@ def peak_memory() -> float:
 
 
 def in_process(script: str | Path, *arguments: object) -> list[str]:
-    """Run a script in a process of its own, for its memory and imports; its printed lines."""
-    asked = [sys.executable, str(script), *map(str, arguments)]
-    return subprocess.run(asked, check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
+    """Run a script in a process of its own, for its memory and imports; its printed lines, without bars and advice."""
+    done = subprocess.run([sys.executable, str(script), *map(str, arguments)], text=True, capture_output=True)
+    if done.returncode:
+        raise RuntimeError(f"{script} {arguments} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+    return done.stdout.splitlines()
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:

@@ -1,86 +1,120 @@
 """What attributing genes costs beside predicting them, in one run: python benchmarks/attribution.py
 
 Three costs of predicting are set beside it: a forward pass of a window per gene, which is how a single gene is predicted; the
-same with the last block computed for the gene's region alone, as attribution does it; and `GET.predict`, where all genes of
-a row that stand in one window share its pass. The network is not trained: time does not depend on it.
+same with the last block computed for the gene's region alone, as attribution does it; and all windows of these genes, each
+once, which is how a whole row is predicted. Genes stand one after the other along the genome, so that a window is shared as it
+is where all genes of a row are asked. Data and weights are random: time does not hang on them. With --memory, peak
+memory against the number of genes, each in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 import warnings
 
 import numpy as np
 import torch
+from _measure import about, in_process, medians, peak_memory
+from _simulated import random_mdata, untrained
 
 import scget
 from scget.model._gene_windows import GeneWindows
 
+ROW = ["row0"]
+MEMORY_GENES = (2_500, 5_000, 10_000, 20_000)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--genes", type=int, default=1000)
-    parser.add_argument("--chroms", type=int, default=8, help="of 600 regions and about 140 genes each")
+    parser.add_argument("--genes", type=int, default=1000, help="asked, of 20,000 among 100,000 open regions")
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--window", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as folder:
-        model = made(folder, args)
+    network = {"width": args.width, "n_layers": args.layers, "n_heads": args.heads, "window": args.window}
+    if args.one:
+        print(*peak(args.one, network))
+        return
+    print(about(), flush=True)
+    if args.memory:
+        print("genes | seconds | peak memory beyond that of one gene, GB")
+        for n_genes in MEMORY_GENES:
+            given = [f"--{name}={getattr(args, name)}" for name in ("width", "layers", "heads", "window")]
+            seconds, memory = in_process(__file__, *given, "--one", n_genes)[-1].split()
+            print(f"{n_genes:6,d} {float(seconds):8.1f} {float(memory):6.2f}", flush=True)
+        return
+    seconds = costs(made(network), args.genes, args.repeats)
+    print(f"{args.genes} genes, {args.window} regions, width {args.width}, {args.layers} layers; CPU seconds, medians")
+    for name, value in seconds.items():
+        of_each, of_row = (value / seconds[base] for base in ("predict, a pass per gene", "predict, each window once"))
+        print(f"{name:32s} {value:8.2f} s  {of_each:5.2f} x  {of_row:5.1f} x")
+
+
+def made(network: dict[str, int], n_regions: int = 100_000) -> scget.model.GET:
+    """Rows of open regions, a gene at every fifth, and a network for them."""
+    return untrained(random_mdata(2, n_regions, n_genes=n_regions // 5, open_share=1.0), **network)
+
+
+def costs(model: scget.model.GET, n_genes: int, repeats: int) -> dict[str, float]:
+    """CPU seconds of each way."""
     table = model.table()
-    able = table.genes[np.unique(table.promoters.gene_n)].astype(str)
-    genes = sorted(np.random.default_rng(0).choice(able, min(args.genes, len(able)), replace=False))
-    asked = {"genes": genes, "rows": ["type01"]}
+    able = table.promoters.gene_n[np.argsort(table.promoters.region_q[table.promoters.slot_n])]
+    asked = {"genes": table.genes[able[:n_genes]].tolist(), "rows": ROW}
     ways = {
-        "predict, a pass per gene": lambda: predict_each(model, **asked),
-        "predict, its region alone": lambda: read_each(model, **asked),
-        "predict the whole row": lambda: model.predict(rows=["type01"]),
+        "predict, a pass per gene": lambda: predict_each(laid(model, **asked), alone=False),
+        "predict, its region alone": lambda: predict_each(laid(model, **asked), alone=True),
+        "predict, each window once": lambda: predict_windows(laid(model, **asked)),
         "attribute, gradient": lambda: model.attribute(**asked),
         "links, gradient": lambda: model.links(**asked, score="gradient"),
         "links, published": lambda: model.links(**asked, score="published"),
     }
-    seconds = dict.fromkeys(ways, np.inf)
-    for _ in range(args.repeats):  # in turn, so that what else the machine does falls on all
-        for name, way in ways.items():
-            begin = time.process_time()
-            way()
-            seconds[name] = min(seconds[name], time.process_time() - begin)
-    base = seconds["predict, a pass per gene"]
-    print(
-        f"{len(genes)} genes, {model.window} regions, width {args.width}, {args.layers} layers; CPU seconds, least of runs"
-    )
-    for name, value in seconds.items():
-        print(f"{name:32s} {value:7.2f} s  {value / base:5.2f} x  {value / seconds['predict the whole row']:5.1f} x")
+    return medians(ways, repeats, clock=time.process_time)
 
 
-def made(folder: str, args: argparse.Namespace) -> scget.model.GET:
-    data = scget.datasets.simulated(folder, n_cells=5, n_chroms=args.chroms)
-    scget.pp.motif_scores(data.mdata, data.genome, motifs=data.motifs)
-    scget.pp.promoters(data.mdata, data.annotation)
-    pb = scget.pp.pseudobulk(data.mdata, "cell_type")
-    scget.model.GET.setup_mudata(pb)
-    heads = max(args.width // 16, 1)
-    model = scget.model.GET(pb, width=args.width, n_layers=args.layers, n_heads=heads, window=args.window)
-    model.train(1, enable_progress_bar=False)
-    return model
+def laid(model: scget.model.GET, genes: list[str], rows: list[str]) -> GeneWindows:
+    """Data read and windows laid, as each of the verbs does first."""
+    return GeneWindows.of(model, model.table(), genes, rows, 32)
 
 
 @torch.inference_mode()
-def predict_each(model: scget.model.GET, genes: list[str], rows: list[str]) -> None:
-    where = GeneWindows.of(model, model.table(), genes, rows, 32)
+def predict_each(where: GeneWindows, *, alone: bool) -> None:
+    """A forward pass of a window per gene, as a single gene is predicted; ``alone``: the last block for its region only."""
     for part in where.parts(32, "predict"):
-        model.module(part.batch.tokens_brf, part.batch.center_br, part.batch.pad_br)
+        batch = part.batch
+        where.net(batch.tokens_brf, batch.center_br, batch.pad_br, part.token_b if alone else None)
 
 
 @torch.inference_mode()
-def read_each(model: scget.model.GET, genes: list[str], rows: list[str]) -> None:
-    where = GeneWindows.of(model, model.table(), genes, rows, 32)
-    for part in where.parts(32, "predict"):
-        where.read(part, part.batch.tokens_brf)
+def predict_windows(where: GeneWindows) -> None:
+    """A forward pass of each window that the genes are read from."""
+    window_w = np.unique(where.jobs["window"])
+    for low in range(0, len(window_w), 32):
+        index_br = torch.from_numpy(where.windows.regions(window_w[low : low + 32]))
+        batch = where.source.gather(torch.from_numpy(where.windows.row_w[window_w[low : low + 32]]), index_br)
+        where.net(batch.tokens_brf, batch.center_br, batch.pad_br)
+
+
+def peak(n_genes: int, network: dict[str, int]) -> tuple[float, float]:
+    """Seconds of attributing so many genes, and peak memory beyond that of attributing one."""
+    model = made(network)
+    names = model.table().genes
+    model.attribute(genes=[names[0]], rows=ROW)
+    before, begin = peak_memory(), time.perf_counter()
+    model.attribute(genes=list(names[:n_genes]), rows=ROW)
+    return time.perf_counter() - begin, peak_memory() - before
+
+
+def ratios(quick: bool = False) -> dict[str, float]:
+    """Predicting genes one by one over attributing them: 1/4 is what was asked for."""
+    network = {"width": 64, "n_layers": 2, "n_heads": 4, "window": 64}
+    found = costs(made(network, 10_000 if quick else 100_000), 300 if quick else 1000, 5)
+    return {f"predict one by one over {name}": found["predict, a pass per gene"] / found[name] for name in [*found][3:]}
 
 
 if __name__ == "__main__":

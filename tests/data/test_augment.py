@@ -29,7 +29,7 @@ def test_windows_between_two_rows_have_features_and_targets_between_theirs(toy):
     mixed = mix_rows(batch, index_br, source, torch.Generator().manual_seed(3))
     other_b, share_b = mixed.mixed
     assert set(other_b.tolist()) == {0, 1, 4}  # rows of training alone
-    channels = source.channels_kpc.numpy()
+    channels = np.stack([source.channels_at(k) for k in range(6)])
     share = share_b.numpy()[:, None, None]
     expected = share * channels[0, index_br] + (1 - share) * channels[other_b.numpy()[:, None], index_br]
     np.testing.assert_allclose(mixed.tokens_brf[..., 5:], expected, rtol=1e-6)

@@ -84,7 +84,7 @@ def test_compat_scales_each_row_by_itself_and_default_by_the_training_rows(toy):
     other["atac"].X = csr_matrix(counts)
     after = TokenSource(build_table(other, SETUP), scaling)
     np.testing.assert_array_equal(before.unit_km[:5], after.unit_km[:5])
-    np.testing.assert_array_equal(before.channels_kpc[:5], after.channels_kpc[:5])
+    np.testing.assert_array_equal(before.open_kp[:5], after.open_kp[:5])
     assert (before.unit_km[5] != after.unit_km[5]).any()
     default = fit_scaling(table, np.arange(4), EVERY)
     again = fit_scaling(build_table(other, SETUP), np.arange(4), EVERY)
@@ -98,7 +98,7 @@ def test_binary_accessibility(toy):
     is_open = (table.counts_kp > 0).astype(float)
     np.testing.assert_array_equal(scaling.channels(table)[..., 0], is_open)
     np.testing.assert_allclose(scaling.channels(table)[..., 1], is_open - is_open[:4].mean(axis=0), atol=1e-7)
-    assert set(source.channels_kpc[..., 0].unique().tolist()) == {0.0, 1.0}
+    assert set(source.open_kp.unique().tolist()) == {0.0, 1.0}
 
 
 def test_windows_longer_than_the_span_are_left_out(toy):

@@ -22,7 +22,9 @@ def planted(n_rows, n_regions=3000, n_genes=400, noise=0.05, seed=0, n_programs=
 def kept_of(open_jp, expression_jg):
     names = np.array([f"T{j}" for j in range(len(open_jp))], dtype=object)
     everywhere = np.ones(open_jp.shape[1], dtype=bool)
-    return keep_rows(names, everywhere, open_jp, open_jp.mean(axis=0), expression_jg - expression_jg.mean(axis=0))
+    return keep_rows(
+        names, everywhere, lambda: iter(open_jp), open_jp.mean(axis=0), expression_jg - expression_jg.mean(axis=0)
+    )
 
 
 def test_weights_are_ridge_regression_on_the_regions():

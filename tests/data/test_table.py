@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,6 +127,28 @@ def test_a_motif_without_a_hit_stays_zero(toy):
     table = build_table(toy, SETUP)
     motifs = fit_scaling(table, np.arange(6), np.ones(120, dtype=bool)).motifs(table)
     assert np.isfinite(motifs).all() and not motifs[:, 2].any()
+
+
+def test_motifs_are_held_once_and_accessibility_once_for_each_row(toy):
+    """A second channel, the fold, is made of the first as a batch is gathered; 0 where nothing is known of a region."""
+    import torch
+
+    table = build_table(toy, SETUP)
+    scaling = fit_scaling(table, np.arange(4), np.ones(120, dtype=bool))
+    known = np.arange(0, 120, 2)
+    scaling = replace(scaling, region_p=scaling.region_p[known], accessibility_p=scaling.accessibility_p[known])
+    source = TokenSource(table, scaling)
+    held = {name: buffer.numel() for name, buffer in source.named_buffers() if buffer.is_floating_point()}
+    assert held == {"token_pf": 121 * 7, "open_kp": 6 * 121, "mean_p": 121, "depth_k": 6}
+    open_kp = scaling.accessibility(table).astype(np.float64)
+    mean_p = np.full(120, np.nan)
+    mean_p[known] = scaling.accessibility_p
+    expected = np.stack([open_kp, np.where(np.isnan(mean_p), 0, open_kp - mean_p)], axis=-1)
+    assert expected[..., 1].any()
+    np.testing.assert_allclose(source.channels_at(np.arange(6)[:, None], np.arange(120)[None]), expected, atol=1e-6)
+    tokens = source.gather(torch.arange(6), torch.arange(120).repeat(6, 1)).tokens_brf
+    np.testing.assert_allclose(tokens[..., 5:], expected, atol=1e-6)
+    np.testing.assert_array_equal(tokens[..., 5:], scaling.channels(table))
 
 
 def test_gather_and_targets(toy):

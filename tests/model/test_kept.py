@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from mudata import MuData
 
 from scget._errors import ScgetWarning
@@ -98,6 +99,21 @@ def test_another_question_is_another_answer(trained, data, tmp_path, verb):
     assert len(list(tmp_path.iterdir())) > n_kept
     column = "signed" if verb == "links" else "effect"
     assert len(changed) != len(kept) or not np.allclose(changed[column], kept[column])
+
+
+def test_bfloat16_is_taken_from_around_and_kept_apart(trained, data, tmp_path):
+    """Under autocast answers move by some of 256 steps a factor of 2, and are not given to who asks in float32."""
+    for ask, columns in ((ask_predict, None), (ask_links, ["signed"])):
+        whole = ask(trained, data, None)[0]
+        with torch.autocast("cpu", torch.bfloat16):
+            half = ask(trained, data, tmp_path)[0]
+        pd.testing.assert_frame_equal(ask(trained, data, tmp_path)[0], whole, check_exact=True)
+        if columns is not None:
+            key = ["row", "gene", "region"]
+            whole, half = (table.set_index(key)[columns].sort_index() for table in (whole, half))
+        departs = np.abs((half - whole).to_numpy())
+        spread = np.nanstd((whole - whole.mean()).to_numpy())
+        assert 0 < np.nanmax(departs) and np.sqrt(np.nanmean(departs**2)) < 0.03 * spread
 
 
 def test_members_of_an_ensemble_are_kept_apart(trained, data, tmp_path):

@@ -6,6 +6,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from anndata import AnnData
 from mudata import MuData
 from scipy.sparse import csr_matrix, diags
@@ -78,26 +79,92 @@ def test_an_ensemble(trained, cells):
     np.testing.assert_allclose(cells["rna"].to_df(layer="get")[expected.columns], expected, rtol=1e-4, atol=1e-4)
 
 
+READ = {"h5ad": anndata.read_h5ad, "zarr": anndata.read_zarr}
+
+
 @pytest.mark.parametrize("row_batch", [None, 7])
-def test_to_disk(trained, cells, tmp_path, row_batch):
+@pytest.mark.parametrize("form", READ)
+def test_to_disk(trained, cells, tmp_path, row_batch, form):
     cells["atac"].obs["donor"] = "d1"
     before = cells.copy()
-    path = tmp_path / "cells.h5ad"
+    path = tmp_path / f"cells.{form}"
     assert scget.tl.predict(cells, trained, row_batch=row_batch, out=path) is None
     assert list(cells.mod) == ["atac"] and not cells["atac"].layers and not cells.uns
     scget.tl.predict(before, trained)
-    expected, found = results(before), anndata.read_h5ad(path)
-    assert found.X.dtype == np.float32 and [p.name for p in tmp_path.iterdir()] == ["cells.h5ad"]
+    expected, found = results(before), READ[form](path)
+    assert found.X.dtype == np.float32 and [p.name for p in tmp_path.iterdir()] == [path.name]
     pd.testing.assert_frame_equal(found.to_df(), expected["get"], rtol=1e-4, atol=1e-5, check_names=False)
     std = found.to_df(layer="get_std")
     pd.testing.assert_frame_equal(std, expected["get_std"], rtol=1e-4, atol=1e-5, check_names=False)
     np.testing.assert_allclose(found.obs["get_ood"], expected["get_ood"]["get_ood"], rtol=1e-5)
     assert found.obs["donor"].eq("d1").all() and found.uns["get"]["model"] == before.uns["get"]["model"]
-    backed = anndata.read_h5ad(path, backed="r")
-    np.testing.assert_array_equal(backed.X[3:5], found.X[3:5])
-    backed.file.close()
-    with pytest.raises(InputError, match="a new file of a folder that is there"):
+    with pytest.raises(InputError, match="a new name in a folder that is there"):
         scget.tl.predict(cells, trained, out=path)
+
+
+def test_to_disk_opened_without_reading(trained, cells, tmp_path):
+    path = tmp_path / "cells.h5ad"
+    scget.tl.predict(cells, trained, out=path)
+    backed = anndata.read_h5ad(path, backed="r")
+    np.testing.assert_array_equal(backed.X[3:5], anndata.read_h5ad(path).X[3:5])
+    backed.file.close()
+
+
+def test_zarr_holds_the_bits_of_h5ad(trained, cells, tmp_path, monkeypatch):
+    monkeypatch.setattr("scget.tl._predict_file._CHUNK", 3 * 50)  # values: chunks of 3 rows, batches of 7
+    found = {}
+    for form, read in READ.items():
+        scget.tl.predict(cells, trained, row_batch=7, out=tmp_path / f"cells.{form}")
+        found[form] = read(tmp_path / f"cells.{form}")
+    same_bits(found["zarr"], found["h5ad"])
+    assert np.isnan(found["zarr"].layers["get_std"]).any() and np.isfinite(found["zarr"].X).any()
+    stored = zarr.open_group(str(tmp_path / "cells.zarr"), mode="r")
+    assert stored["X"].chunks == stored["layers/get_std"].chunks == (3, 50) and stored["X"].shape == (20, 50)
+
+
+@pytest.mark.parametrize("form", READ)
+def test_what_a_killed_run_left(trained, cells, tmp_path, monkeypatch, form):
+    """It has not the name asked for and does not stop the next run, which says what one alone does."""
+    path, cache = tmp_path / f"cells.{form}", tmp_path / "cache"
+    asked = {"row_batch": 7, "out": path, "cache": cache}
+    with monkeypatch.context() as patched:
+        patched.setattr("scget.model._rows._predicted", killed_at(3))
+        with pytest.raises(KeyboardInterrupt):
+            scget.tl.predict(cells, trained, **asked)
+    assert not path.exists() and (tmp_path / f"cells.{form}.part").exists() and len([*cache.iterdir()]) == 2
+    if form == "zarr":
+        (tmp_path / "cells.zarr.part" / "X" / "stray").write_text("of another store")
+    scget.tl.predict(cells, trained, **asked)
+    scget.tl.predict(cells, trained, row_batch=7, out=tmp_path / f"alone.{form}")
+    same_bits(READ[form](path), READ[form](tmp_path / f"alone.{form}"))
+    assert not [*tmp_path.glob("*.part")] and not [*path.rglob("stray")]
+
+
+def same_bits(a, b):
+    """All that is written, with the names of rows and genes."""
+    np.testing.assert_array_equal(a.X.view(np.uint32), b.X.view(np.uint32))
+    np.testing.assert_array_equal(a.layers["get_std"].view(np.uint32), b.layers["get_std"].view(np.uint32))
+    pd.testing.assert_frame_equal(a.obs, b.obs, check_exact=True)
+    pd.testing.assert_frame_equal(a.var, b.var)
+    told, expected = dict(a.uns["get"]), dict(b.uns["get"])
+    assert told.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(told[key], value)
+
+
+def killed_at(n):
+    """As what predicts a few rows, but the n-th time it is interrupted."""
+    from scget.model import _rows
+
+    told, predicted = [], _rows._predicted
+
+    def predict(*given):
+        told.append(given)
+        if len(told) == n:
+            raise KeyboardInterrupt
+        return predicted(*given)
+
+    return predict
 
 
 def test_what_is_not_done(trained, cells, tmp_path, monkeypatch):
@@ -105,6 +172,11 @@ def test_what_is_not_done(trained, cells, tmp_path, monkeypatch):
         scget.tl.predict(cells, trained, row_batch=0)
     with pytest.raises(InputError, match="leave out copy=True"):
         scget.tl.predict(cells, trained, out=tmp_path / "x.h5ad", copy=True)
+    for name in ("x.csv", "x", "none/x.zarr", "none/x.h5ad"):
+        with pytest.raises(
+            InputError, match=f"{name}': a new name in a folder .* in .h5ad .a file. or .zarr .a folder."
+        ):
+            scget.tl.predict(cells, trained, out=tmp_path / name)
     with pytest.raises(InputError, match="key_added='a/b' cannot name slots"):
         scget.tl.predict(cells, trained, out=tmp_path / "x.h5ad", key_added="a/b")
     monkeypatch.setattr("scget.tl._predict._MOST", 1e4)

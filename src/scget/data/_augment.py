@@ -21,9 +21,8 @@ def mix_rows(batch: Batch, index_br: Tensor, source: TokenSource, draw: torch.Ge
     other_b = source.row_j[torch.randint(len(source.row_j), (n_windows,), generator=draw).to(device)]
     share_b = torch.rand(n_windows, generator=draw).to(device)
     tokens_brf, share_b11 = batch.tokens_brf.clone(), share_b[:, None, None]
-    n_channels = source.channels_kpc.shape[-1]
-    other_brc = source.channels_kpc[other_b[:, None], index_br]
-    tokens_brf[..., -n_channels:] = share_b11 * tokens_brf[..., -n_channels:] + (1 - share_b11) * other_brc
+    other_brc, n_motifs = source.channels(other_b[:, None], index_br), source.n_motifs
+    tokens_brf[..., n_motifs:] = share_b11 * tokens_brf[..., n_motifs:] + (1 - share_b11) * other_brc
     return replace(batch, tokens_brf=tokens_brf, mixed=(other_b, share_b))
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 
 from ._near import gene_activity
+from ._open import N_QUANTILES, open_rows
 from ._rules import Rules
-from ._scaling import N_QUANTILES, Scaling
+from ._scaling import Scaling
 from ._similar import keep_rows
 from ._table import RegionTable
 
@@ -33,9 +38,7 @@ def fit_scaling(
     """
     unit = Scaling(
         motif_m=_mean_hit(table.motif_pm[region_p]) if units is None else units.motif_m,
-        quantile_q=_mean_distribution(_relative(table.counts_kp[row_k])[:, region_p])
-        if units is None
-        else units.quantile_q,
+        quantile_q=_mean_distribution(table.counts_kp, row_k, region_p) if units is None else units.quantile_q,
         region_p=np.asarray(table.regions.names),
         accessibility_p=np.zeros(len(table.regions)),
         gene_g=table.genes,
@@ -48,18 +51,22 @@ def fit_scaling(
         rules=rules,
     )
     every_p = np.ones(len(table.regions), dtype=bool)
-    open_jp = unit._accessibility(table.counts_kp[row_k], every_p)
-    parts = unit.arrays() | {"accessibility_p": open_jp.mean(axis=0)}
+
+    def open_again() -> Iterator[np.ndarray]:  # a row at a time: all of them may not fit in double precision
+        return open_rows((table.counts_kp[k] for k in row_k), rules, unit.quantile_q, every_p)
+
+    mean_p = reduce(np.add, open_again()) / len(row_k)
+    parts: dict[str, Any] = unit.arrays() | {"accessibility_p": mean_p}
     if table.expression_kg is None:
         return Scaling(**parts, rules=rules)
     parts |= _fit_expression(table, row_k, region_p)
     departure_jg = table.expression_kg[row_k] - parts["expression_g"]
     if rules.activity:
-        fold_jp = open_jp - parts["accessibility_p"]
-        parts["activity"] = _fit_activity(table, fold_jp, departure_jg, parts["spread_g"])
+        folds = (open_p - mean_p for open_p in open_again())
+        parts["activity"] = _fit_activity(table, folds, departure_jg, parts["spread_g"])
     if not rules.similar:
         return Scaling(**parts, rules=rules)
-    kept = keep_rows(table.rows[row_k], region_p, open_jp, parts["accessibility_p"], departure_jg)
+    kept = keep_rows(table.rows[row_k], region_p, open_again, mean_p, departure_jg)
     return Scaling(**parts, similar=kept, rules=rules)
 
 
@@ -82,10 +89,10 @@ def _fit_expression(table: RegionTable, row_k: np.ndarray, region_p: np.ndarray)
 
 
 def _fit_activity(
-    table: RegionTable, fold_jp: np.ndarray, departure_jg: np.ndarray, spread_g: np.ndarray
+    table: RegionTable, folds: Iterable[np.ndarray], departure_jg: np.ndarray, spread_g: np.ndarray
 ) -> np.ndarray:
     """Least-squares slope through 0 of departures on gene activity x spread; and a share, not known before training."""
-    x_jg = table.promoters.slots_to_genes(gene_activity(table, fold_jp)) * spread_g
+    x_jg = table.promoters.slots_to_genes(gene_activity(table, folds)) * spread_g
     both = np.isfinite(x_jg) & np.isfinite(departure_jg)
     size = np.square(x_jg[both]).sum()
     return np.array([(x_jg[both] * departure_jg[both]).sum() / size if size > 0 else 0.0, 0.0])
@@ -110,16 +117,17 @@ def _centre_and_scale(table: RegionTable, row_k: np.ndarray, region_p: np.ndarra
     return np.stack([extra_kpe.mean(axis=(0, 1)), np.where(sd_e > 0, sd_e, 1)], axis=-1)
 
 
-def _relative(counts_kp: np.ndarray) -> np.ndarray:
-    """log(1 + count / mean count of the row): free of depth and of the number of regions."""
-    counts_kp = counts_kp.astype(np.float64)
-    return np.log1p(counts_kp / counts_kp.mean(axis=1, keepdims=True))
+def _mean_distribution(counts_kp: np.ndarray, row_k: np.ndarray, region_p: np.ndarray) -> np.ndarray:
+    """Quantiles over regions of log(1 + count / mean count of the row), averaged over rows, in units of a typical open region.
 
-
-def _mean_distribution(relative_kp: np.ndarray) -> np.ndarray:
-    """Quantiles, averaged over rows, in units of a typical open region."""
+    It is free of depth and of the number of regions.
+    """
     grid = np.linspace(0, 1, N_QUANTILES)
-    quantile_q = np.mean([np.quantile(r, grid) for r in relative_kp], axis=0)
+    quantiles = []
+    for k in row_k:
+        counts_p = counts_kp[k].astype(np.float64)
+        quantiles.append(np.quantile(np.log1p(counts_p / counts_p.mean())[region_p], grid))
+    quantile_q = np.mean(quantiles, axis=0)
     return quantile_q / max(quantile_q[quantile_q > 0].mean() if quantile_q.any() else 0.0, 1e-6)
 
 

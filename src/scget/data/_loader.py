@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,10 +36,16 @@ class Batch:
 
 
 class TokenSource(nn.Module):
-    """Features of all regions and rows, gathered by position; nothing of it is saved with the network."""
+    """Features of all regions and rows, gathered by position; nothing of it is saved with the network.
 
-    motif_pm: Tensor
-    channels_kpc: Tensor
+    Motif scores stand once, with room for the channels of a row behind them; accessibility stands once for each row, and
+    its fold is taken as a batch is gathered.
+    """
+
+    token_pf: Tensor
+    open_kp: Tensor
+    mean_p: Tensor
+    extra_kpe: Tensor
     center_p: Tensor
     slot_ps: Tensor
     target_kqo: Tensor
@@ -56,16 +63,21 @@ class TokenSource(nn.Module):
     ) -> None:
         super().__init__()
         slot_ps = table.promoters.slot_of(len(table.regions))
+        rules = scaling.rules
         arrays = {
-            "motif_pm": _with_blank(scaling.motifs(table)),
-            "channels_kpc": np.pad(scaling.channels(table), ((0, 0), (0, 1), (0, 0))),
+            "token_pf": _tokens(table, scaling),
+            "open_kp": _with_blank(scaling.accessibility(table), 1),
             "center_p": np.append(table.regions.centers, 0),
             "slot_ps": np.concatenate([slot_ps, [[-1, -1]]]),
             "row_j": np.arange(len(table.rows)) if row_j is None else row_j,  # those trained on
         }
+        if rules.fold:
+            arrays["mean_p"] = np.append(scaling.mean_accessibility(table), np.float32(np.nan))
+        if rules.extra:
+            arrays["extra_kpe"] = _with_blank(scaling.extra(table), 1)
         self.bit_m = scaling.scaled_motifs(np.ones((1, len(scaling.motif_m))))[0].astype(np.float64)
         unit_km = scaling.motif_units(table)
-        self.has_units, self.per_window = unit_km is not None, scaling.rules.per_window
+        self.has_units, self.per_window, self.n_motifs = unit_km is not None, rules.per_window, len(scaling.motif_m)
         if unit_km is not None:
             arrays["unit_km"] = unit_km
         if table.depth_k is not None:
@@ -77,19 +89,37 @@ class TokenSource(nn.Module):
 
     def gather(self, row_b: Tensor, index_br: Tensor) -> Batch:
         """Look up a batch of windows; position -1 is the blank row at the end of every array."""
-        pad_br = index_br < 0
-        motif_brm, channels_brc = self.motif_pm[index_br], self.channels_kpc[row_b[:, None], index_br]
-        motif_brm = self.in_units(motif_brm, row_b)
+        pad_br, (n_regions, n_features) = index_br < 0, self.token_pf.shape
+        at_br = index_br.remainder(n_regions)
+        tokens_brf = self.token_pf.index_select(0, at_br.flatten()).view(*index_br.shape, n_features)
+        if self.has_units:
+            tokens_brf[..., : self.n_motifs] = self.in_units(tokens_brf[..., : self.n_motifs], row_b)
+        channels_brc = self.channels(row_b[:, None], at_br)
         if self.per_window:
-            greatest_b11 = channels_brc[..., :1].amax(dim=1, keepdim=True)
-            channels_brc = torch.cat([channels_brc[..., :1] / greatest_b11.clamp(min=1e-12), channels_brc[..., 1:]], -1)
+            channels_brc[..., 0] /= channels_brc[..., 0].amax(dim=1, keepdim=True).clamp(min=1e-12)
+        tokens_brf[..., self.n_motifs :] = channels_brc
         return Batch(
-            tokens_brf=torch.cat([motif_brm, channels_brc], dim=-1),
-            center_br=self.center_p[index_br],
+            tokens_brf=tokens_brf,
+            center_br=self.center_p[at_br],
             pad_br=pad_br if bool(pad_br.any()) else None,
-            slot_brs=self.slot_ps[index_br],
+            slot_brs=self.slot_ps[at_br],
             row_b=row_b,
         )
+
+    def channels(self, row: Tensor, index: Tensor) -> Tensor:
+        """Accessibility, its fold over the training mean (0 for a region not known) and extra ones, (..., c), of rows and regions."""
+        open_n, channels = self.open_kp[row, index], []
+        if "mean_p" in self._buffers:
+            fold_n = open_n - self.mean_p[index]
+            channels.append(torch.where(fold_n.isnan(), 0, fold_n))
+        if "extra_kpe" in self._buffers:
+            channels += self.extra_kpe[row, index].unbind(-1)
+        return torch.stack([open_n, *channels], dim=-1)
+
+    def channels_at(self, row: Any, region: np.ndarray | None = None) -> np.ndarray:
+        """As :meth:`channels`, of positions in numpy; ``region`` None: all of them."""
+        region = np.arange(len(self.center_p) - 1) if region is None else region
+        return self.channels(*(torch.as_tensor(at, device=self.center_p.device) for at in (row, region))).cpu().numpy()
 
     def in_units(self, motif_brm: Tensor, row_b: Tensor) -> Tensor:
         """Motif features in the unit of each row, at most 1, where rows have units; else as they are."""
@@ -100,9 +130,9 @@ class TokenSource(nn.Module):
         unit_km = self.unit_km[row_k].double().cpu().numpy() if self.has_units else np.ones((len(row_k), 1))
         return self.bit_m / unit_km
 
-    def fold_kp(self) -> np.ndarray:
-        """How much more open each region is than on average in the training rows."""
-        return self.channels_kpc[:, :-1, 1].cpu().numpy()
+    def folds(self, row_k: np.ndarray) -> Iterator[np.ndarray]:
+        """How much more open each region is than on average in the training rows, (p,) of each of ``row_k`` (positions)."""
+        return (self.channels_at(k)[:, 1] for k in row_k)
 
     def targets(self, batch: Batch) -> Tensor:
         """Targets in the order of the network's outputs, (b, r, 4): level +, level -, deviation +, deviation -."""
@@ -121,8 +151,17 @@ class TokenSource(nn.Module):
         return share_b111 * own + (1 - share_b111) * self.target_kqo[other_b[:, None, None], batch.slot_brs]
 
 
-def _with_blank(array: np.ndarray) -> np.ndarray:
-    return np.concatenate([array, np.zeros_like(array[:1])])
+def _tokens(table: RegionTable, scaling: Scaling) -> np.ndarray:
+    """Motif features of each region, 0 for its channels, and a blank one at the end."""
+    n_motifs = len(scaling.motif_m)
+    token_pf = np.zeros((len(table.regions) + 1, n_motifs + scaling.rules.n_channels), dtype=np.float32)
+    scaling.motifs(table, token_pf[:-1, :n_motifs])
+    return token_pf
+
+
+def _with_blank(array: np.ndarray, axis: int) -> np.ndarray:
+    """With a 0 at the end of an axis: what stands where there is no region."""
+    return np.pad(array, [(0, i == axis) for i in range(array.ndim)])
 
 
 class WindowBatches(Dataset[tuple[Tensor, Tensor]]):

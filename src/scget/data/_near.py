@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -44,6 +46,10 @@ def activity_weights(table: RegionTable) -> sp.csr_matrix:
     return sp.csr_matrix((np.exp(-distance_i / ACTIVITY_DECAY), (slot_i, region_i)), shape)
 
 
-def gene_activity(table: RegionTable, fold_kp: np.ndarray) -> np.ndarray:
-    """How much more open the surroundings of each promoter slot are than on average in training, (k, q)."""
-    return np.asarray((activity_weights(table) @ fold_kp.T).T)
+def gene_activity(table: RegionTable, folds: Iterable[np.ndarray]) -> np.ndarray:
+    """How much more open the surroundings of each promoter slot are than on average in training, (k, q).
+
+    ``folds``: of each row how much more open each region is, (p,).
+    """
+    weights_qp = activity_weights(table)
+    return np.stack([weights_qp @ fold_p for fold_p in folds])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -10,12 +11,13 @@ import scipy.sparse as sp
 
 from scget._errors import InputError
 
+from ._open import log_accessibility, open_rows
 from ._rules import Rules
 from ._similar import Likeness, SimilarRows
 from ._table import RegionTable
 
-N_QUANTILES = 4097  # resolution 1 / 4096 of the regions, linear between
 _SIMILAR = "similar."
+_BLOCK = 1 << 16  # regions whose motif scores are dense in double precision at once
 _ENOUGH_KNOWN = 0.5  # share of the training regions, from which ranks are taken among them alone
 
 
@@ -47,9 +49,12 @@ class Scaling:
     similar: SimilarRows | None = None
     rules: Rules = field(default_factory=Rules)
 
-    def motifs(self, table: RegionTable) -> np.ndarray:
-        """Motif features, (p, m) float32: 1 is a typical hit; as they are where each row has a unit of its own."""
-        return self.scaled_motifs(table.motif_pm)
+    def motifs(self, table: RegionTable, out_pm: np.ndarray | None = None) -> np.ndarray:
+        """Motif features, (p, m) float32, in ``out_pm`` where given: 1 is a typical hit; as they are where each row has a unit."""
+        out_pm = np.empty(table.motif_pm.shape, dtype=np.float32) if out_pm is None else out_pm
+        for low in range(0, len(out_pm), _BLOCK):
+            out_pm[low : low + _BLOCK] = self.scaled_motifs(table.motif_pm[low : low + _BLOCK])
+        return out_pm
 
     def scaled_motifs(self, score_nm: np.ndarray | sp.spmatrix) -> np.ndarray:
         """Scores of any sequences in the unit of :meth:`motifs`, (n, m) float32."""
@@ -65,27 +70,39 @@ class Scaling:
         unit_km = np.stack([np.asarray(m.todense() if sp.issparse(m) else m).ravel() for m in greatest])
         return np.where(unit_km > 0, unit_km, 1).astype(np.float32)
 
-    def channels(self, table: RegionTable) -> np.ndarray:
-        """Accessibility, its fold over the training mean and extra ones, (k, p, c) float32.
+    def accessibility(self, table: RegionTable) -> np.ndarray:
+        """Accessibility by the rules, (k, p) float32: the first channel."""
+        out_kp, among_p = (
+            np.empty(table.counts_kp.shape, dtype=np.float32),
+            self._rank_among(self._trained_at(table) >= 0),
+        )
+        for out_p, open_p in zip(out_kp, self._open_rows(table.counts_kp, among_p), strict=True):
+            out_p[:] = open_p
+        return out_kp
 
-        The fold is 0 for a region not known.
-        """
-        at = pd.Index(self.region_p).get_indexer(table.regions.names)
-        known_p = at >= 0
-        open_kp = self._accessibility(table.counts_kp, self._rank_among(known_p))
-        channels = [open_kp[..., None]]
+    def mean_accessibility(self, table: RegionTable) -> np.ndarray:
+        """Its mean over the training rows, (p,) float32; NaN for a region not known."""
+        return np.append(self.accessibility_p, np.nan)[self._trained_at(table)].astype(np.float32)
+
+    def extra(self, table: RegionTable) -> np.ndarray:
+        """Extra channels in units of their spread over training rows and regions, (k, p, e) float32."""
+        return ((table.extra_kpe - self.extra_e2[:, 0]) / self.extra_e2[:, 1]).astype(np.float32)
+
+    def channels(self, table: RegionTable) -> np.ndarray:
+        """Accessibility, its fold over the training mean (0 for a region not known) and extra ones, (k, p, c) float32."""
+        open_kp, channels = self.accessibility(table), []
         if self.rules.fold:
-            channels.append(np.where(known_p, open_kp - self.accessibility_p[at], 0.0)[..., None])
-        if self.rules.extra:
-            channels.append((table.extra_kpe - self.extra_e2[:, 0]) / self.extra_e2[:, 1])
-        return np.concatenate(channels, axis=-1).astype(np.float32)
+            mean_p = self.mean_accessibility(table)
+            channels.append(np.where(np.isnan(mean_p), 0, open_kp - mean_p))
+        channels += list(np.moveaxis(self.extra(table), 2, 0)) if self.rules.extra else []
+        return np.stack([open_kp, *channels], axis=-1)
 
     def share_known(self, table: RegionTable) -> tuple[float, float]:
         """Share of the regions, and of the genes with a promoter, that are those of training; 1 if those are not known."""
         if not len(self.region_p):
             return 1.0, 1.0
         genes = pd.Index(table.genes[np.unique(table.promoters.gene_n)])  # numpy's isin takes minutes on text
-        return float(pd.Index(table.regions.names).isin(self.region_p).mean()), float(genes.isin(self.gene_g).mean())
+        return float((self._trained_at(table) >= 0).mean()), float(genes.isin(self.gene_g).mean())
 
     def expression(self, genes: np.ndarray) -> np.ndarray:
         """Training mean of each gene, (g,); NaN for a gene not seen in training."""
@@ -121,13 +138,12 @@ class Scaling:
         kept = self.similar
         if kept is None:
             return None
-        trained_at = pd.Index(self.region_p).get_indexer(table.regions.names)
+        trained_at = self._trained_at(table)
         known_p, here = trained_at >= 0, np.full(len(self.region_p), -1)
         here[trained_at[known_p]] = np.flatnonzero(known_p)
         at_n, among_p = here[kept.region_n], self._rank_among(known_p)
         open_kn = np.full((len(row_k), len(at_n)), np.nan)
-        for out_n, k in zip(open_kn, row_k, strict=True):
-            open_p = self._accessibility(table.counts_kp[k : k + 1], among_p)[0]
+        for out_n, open_p in zip(open_kn, self._open_rows((table.counts_kp[k] for k in row_k), among_p), strict=True):
             out_n[:] = np.where(at_n >= 0, open_p[at_n] - self.accessibility_p[kept.region_n], np.nan)
         return kept.weights(open_kn)
 
@@ -148,26 +164,14 @@ class Scaling:
         """The regions of training, or all where too few of those are here: they would rank the others by chance."""
         return known_p if known_p.sum() >= _ENOUGH_KNOWN * len(self.region_p) else np.ones_like(known_p)
 
-    def _accessibility(self, counts_kp: np.ndarray, known_p: np.ndarray) -> np.ndarray:
-        """Accessibility by the rules, (k, p); ``known_p`` are the regions to rank among."""
-        if self.rules.accessibility == "binary":
-            return (counts_kp > 0).astype(np.float64)
-        if self.rules.accessibility == "log_cpm":
-            return log_accessibility(counts_kp)
-        return self._depth_free(counts_kp, known_p)
+    def _trained_at(self, table: RegionTable) -> np.ndarray:
+        """Position of each region among those of training, (p,); -1 where it is none of them."""
+        if np.array_equal(table.regions.names, self.region_p):  # an index of text takes a second per million
+            return np.arange(len(self.region_p))
+        return pd.Index(self.region_p).get_indexer(table.regions.names)
 
-    def _depth_free(self, counts_kp: np.ndarray, known_p: np.ndarray) -> np.ndarray:
-        """Each row's counts to the mean distribution by their rank among the regions ``known_p``; 0 stays 0.
-
-        Ranks are taken among the regions of training, so that other regions change nothing.
-        """
-        out_kp = np.zeros(counts_kp.shape)
-        for out_p, counts_p in zip(out_kp, counts_kp, strict=True):
-            ordered = np.sort(counts_p[known_p])
-            below, upto = (np.searchsorted(ordered, counts_p, side) for side in ("left", "right"))
-            rank_p = (below + upto) / 2 / len(ordered)  # ties share their mean rank
-            out_p[:] = np.where(counts_p > 0, np.interp(rank_p, np.linspace(0, 1, N_QUANTILES), self.quantile_q), 0)
-        return out_kp
+    def _open_rows(self, counts_kp: Iterable[np.ndarray], among_p: np.ndarray) -> Iterator[np.ndarray]:
+        return open_rows(counts_kp, self.rules, self.quantile_q, among_p)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Field name to array, to be saved; those of the training rows kept as ``similar.<field>``."""
@@ -181,10 +185,3 @@ class Scaling:
         own = {name: array for name, array in arrays.items() if not name.startswith(_SIMILAR)}
         kept = {name.removeprefix(_SIMILAR): array for name, array in arrays.items() if name not in own}
         return cls(**own, similar=SimilarRows(**kept) if kept else None, rules=rules)
-
-
-def log_accessibility(counts_kp: np.ndarray) -> np.ndarray:
-    """log10(count / total * 1e5 + 1) over the row's greatest, as published: 0 to 1, float64."""
-    counts_kp = counts_kp.astype(np.float64)
-    open_kp = np.log10(counts_kp / counts_kp.sum(axis=1, keepdims=True) * 1e5 + 1)
-    return open_kp / open_kp.max(axis=1, keepdims=True)

@@ -6,7 +6,9 @@ mean are taken to covary between rows as the departures of accessibility do (Ras
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -74,14 +76,18 @@ class SimilarRows:
 
 
 def keep_rows(
-    rows: np.ndarray, region_p: np.ndarray, open_jp: np.ndarray, mean_p: np.ndarray, departure_jg: np.ndarray
+    rows: np.ndarray,
+    region_p: np.ndarray,
+    open_again: Callable[[], Iterator[np.ndarray]],
+    mean_p: np.ndarray,
+    departure_jg: np.ndarray,
 ) -> SimilarRows:
-    """Keep training rows: accessibility ``open_jp`` at the most variable of the regions ``region_p`` (flags)."""
-    departs_jp = open_jp - mean_p
-    size_p = np.where(region_p, np.square(departs_jp).sum(axis=0), -1.0)
+    """Keep training rows, whose accessibility (p,) ``open_again`` gives, at the most variable of the regions ``region_p`` (flags)."""
+    size_p = np.where(region_p, reduce(np.add, (np.square(open_p - mean_p) for open_p in open_again())), -1.0)
     n_regions = min(MOST_REGIONS, max(MOST_VALUES // len(rows), 1), int(region_p.sum()))
     region_n = np.sort(np.argsort(-size_p, kind="stable")[:n_regions])
-    open_jn, known_g = departs_jp[:, region_n], np.isfinite(departure_jg).all(axis=0)
+    open_jn = np.stack([open_p[region_n] - mean_p[region_n] for open_p in open_again()])
+    known_g = np.isfinite(departure_jg).all(axis=0)
     said_jg, own_jg, left_j = _left_out(open_jn, departure_jg[:, known_g])
     trust, error_g = _trust(said_jg, own_jg), np.full(len(known_g), np.nan, dtype=np.float32)
     error_g[known_g] = _errors(own_jg - trust * said_jg, left_j)

@@ -21,6 +21,7 @@ from scget.pp._regions import Regions, regions_of, sort_order
 from ._extra import read_extra
 
 STRAND_CODE = {"+": 0, "-": 1}
+_BLOCK = 1 << 24  # counts put in order at once
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def build_tables(mdata: MuData, setup: dict[str, Any], size: int) -> Iterator[Re
         counts_kg = None if rna is None else _rows_by_name(rna, setup["rna_layer"], names)
         yield RegionTable(
             rows=np.asarray(names, dtype=object),
-            counts_kp=_dense(counts[part])[:, order_p],
+            counts_kp=_in_order(counts, part, order_p),
             expression_kg=None if counts_kg is None else log_cpm(counts_kg).astype(np.float32),
             depth_k=None if counts_kg is None else counts_kg.sum(axis=1, dtype=np.float64),
             extra_kpe=read_extra(atac[part], setup.get("extra_keys"), regions, order_p),
@@ -217,7 +218,17 @@ def _dense(matrix: Any) -> np.ndarray:
     return np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix, dtype=np.float32)
 
 
+def _in_order(counts: Any, part: slice, order_p: np.ndarray) -> np.ndarray:
+    """Some rows of ``counts``, dense, columns in order; a few at a time, so that they are in memory once."""
+    out_kp, n_rows = np.empty((counts[part].shape[0], len(order_p)), dtype=np.float32), max(_BLOCK // len(order_p), 1)
+    for low in range(0, len(out_kp), n_rows):
+        at = part.start + low
+        out_kp[low : low + n_rows] = _dense(counts[at : min(at + n_rows, part.start + len(out_kp))])[:, order_p]
+    return out_kp
+
+
 def _rows_of(matrix: Any, order_p: np.ndarray) -> np.ndarray | sp.csr_matrix:
-    if sp.issparse(matrix):
-        return sp.csr_matrix(matrix)[order_p].astype(np.float32)
-    return np.asarray(matrix, dtype=np.float32)[order_p]
+    """``matrix`` by regions in order; itself, not a copy, where they are in order as they stand."""
+    whole = sp.csr_matrix(matrix) if sp.issparse(matrix) else np.asarray(matrix)
+    in_order = np.array_equal(order_p, np.arange(len(order_p)))
+    return (whole if in_order else whole[order_p]).astype(np.float32, copy=False)

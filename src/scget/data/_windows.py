@@ -47,7 +47,7 @@ class Windows:
         """Positions of regions, (window, size); -1 after the chromosome's last."""
         at = self.start_w[which][:, None] + np.arange(self.size)
         inside = at < self.stop_w[which][:, None]
-        return np.where(inside, self.region_t[np.where(inside, at, 0)], -1)
+        return np.where(inside, self.region_t[np.where(inside, at, 0)], -1).astype(np.int64)
 
 
 def lay_tokens(
@@ -83,7 +83,7 @@ def lay_tokens(
         chroms, first = np.unique(chrom_p[shown], return_index=True)
         edges = offset + np.r_[first, len(shown)]
         runs.append(np.stack([np.full(len(chroms), row), chroms, edges[:-1], edges[1:]]))
-        flat.append(shown)
+        flat.append(shown.astype(np.int32))  # half the memory, of all that is shown in all rows
         offset += len(shown)
     row_u, chrom_u, start_u, stop_u = np.concatenate(runs, axis=1).astype(np.int64)
     return Tokens(np.concatenate(flat), row_u, chrom_u, start_u, stop_u)
@@ -123,7 +123,7 @@ def training_windows(
     stop_w = tokens.stop_u[run_w]
     end_w, keep_w = np.minimum(start_w + size, stop_w), np.ones(len(start_w), dtype=bool)
     if wanted_p is not None:
-        before = np.r_[0, np.cumsum(wanted_p[tokens.region_t])]
+        before = np.r_[np.int32(0), np.cumsum(wanted_p[tokens.region_t], dtype=np.int32)]
         keep_w &= before[end_w] > before[start_w]
     if start_p is not None and max_span is not None:
         start_t = start_p[tokens.region_t]

@@ -17,7 +17,17 @@ from scget.pp._kept import Arrays
 
 from ._gene_windows import PER_WINDOW, GeneWindows, Part
 from ._kept import Folder, Kept
-from ._region_lines import activity_lines, in_order, named, shares, strongest, sum_promoters, window_lines
+from ._region_lines import (
+    Change,
+    activity_effects,
+    activity_lines,
+    in_order,
+    named,
+    shares,
+    strongest,
+    sum_promoters,
+    window_lines,
+)
 
 if TYPE_CHECKING:
     from ._get import GET
@@ -138,7 +148,7 @@ def attribute_genes(
 
 def _attribute_block(where: GeneWindows, block: slice, how: How, batch_size: int, top: int | None) -> Arrays:
     """Of some lines of ``where.jobs``: motif attributions and gaps of each, and links of their genes, by positions."""
-    has_mean, change_kp = where.net.config.deviation and where.scaling.rules.fold, _fold_change(where, how)
+    has_mean, change = where.net.config.deviation and where.scaling.rules.fold, _fold_change(where, how)
     motifs, gaps, lines = [], [], []
     for part in where.parts(PER_WINDOW * batch_size, "attribute", block):
         by_motif, motif_gap = motif_effects(where, part, part.batch.tokens_brf, how)
@@ -147,11 +157,10 @@ def _attribute_block(where: GeneWindows, block: slice, how: How, batch_size: int
         gaps.append(np.concatenate([motif_gap.cpu().numpy(), region_gap.cpu().numpy()], axis=1))
         lines.append(window_lines(part, signed=by_region.cpu().numpy()))
     jobs, gap_j4 = where.jobs.iloc[block], np.concatenate(gaps).astype(np.float64)
-    if (
-        change_kp is not None
-    ):  # gene activity is linear: what it adds to the difference, its attributions add to the sum
-        lines.append(activity_lines(where, jobs, change_kp))
-        gap_j4[:, 2] += np.bincount(*_of_jobs(where, jobs, change_kp), len(jobs)) if how.method == "integrated" else 0
+    if where.scaling.rules.activity:  # linear: what it adds to the difference, its attributions add to the sum
+        lines.append(activity_lines(where, jobs, change))
+        line_n, _, effect_n = activity_effects(where, jobs, change)
+        gap_j4[:, 2] += np.bincount(line_n, effect_n, len(jobs))
     links = sum_promoters(pd.concat([some for some in lines if len(some)]), where)
     links = strongest(links.assign(score=shares(links["signed"].abs(), links)), where, top)
     arrays = {name: links[name].to_numpy() for name in LINKS}
@@ -163,12 +172,14 @@ def _attribute_block(where: GeneWindows, block: slice, how: How, batch_size: int
     }
 
 
-def _fold_change(where: GeneWindows, how: How) -> np.ndarray | None:
-    """Fold accessibility beyond that of the reference, (k, p); None where gene activity has no part in predictions."""
-    if not where.scaling.rules.activity:
-        return None
-    fold_kp = where.source.fold_kp()
-    return fold_kp if how.against is None else fold_kp - fold_kp[how.against]
+def _fold_change(where: GeneWindows, how: How) -> Change:
+    """Fold accessibility beyond that of the reference, of rows and regions."""
+
+    def change(row_n: np.ndarray, region_n: np.ndarray) -> np.ndarray:
+        fold_n = where.source.channels_at(row_n, region_n)[:, 1]
+        return fold_n if how.against is None else fold_n - where.source.channels_at(how.against, region_n)[:, 1]
+
+    return change
 
 
 def motifs_by(
@@ -260,12 +271,6 @@ def _along(
     return effect_brf, torch.stack([difference_b, difference_b - effect_brf.double().sum((1, 2))], dim=1)
 
 
-def _of_jobs(where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Lines of ``jobs``, each several times, and changes of the prediction by gene activity there."""
-    line_n, region_n, share_n = where.activity_shares(jobs)
-    return line_n, share_n * change_kp[jobs["row"].to_numpy()[line_n], region_n]
-
-
 def _gaps(jobs: pd.DataFrame, of: str, gap_j2: np.ndarray) -> pd.DataFrame:
     """A line per promoter."""
     return jobs[["row", "gene"]].assign(of=of, difference=gap_j2[:, 0], gap=gap_j2[:, 1])
@@ -274,12 +279,8 @@ def _gaps(jobs: pd.DataFrame, of: str, gap_j2: np.ndarray) -> pd.DataFrame:
 def _sum_gaps(where: GeneWindows, gaps: list[pd.DataFrame]) -> pd.DataFrame:
     """Sum over promoters, by name, in the order asked."""
     table = where.table
-    gap = (
-        in_order(pd.concat(gaps), where)
-        .groupby(["of", "row", "gene"], sort=False)[["difference", "gap"]]
-        .sum()
-        .reset_index()
-    )
+    by_promoter = in_order(pd.concat(gaps), where).groupby(["of", "row", "gene"], sort=False)
+    gap = by_promoter[["difference", "gap"]].sum().reset_index()
     gap = gap.assign(row=table.rows[gap["row"]].astype(str), gene=table.genes[gap["gene"]].astype(str))
     gap = gap.sort_values("of", kind="stable", ignore_index=True)
     return gap[["row", "gene", "of", "difference", "gap"]]

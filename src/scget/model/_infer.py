@@ -91,9 +91,13 @@ def read_slots(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Outputs of the network at promoter slots, (k, q, o), and gene activity there, (k, q), where it has a part."""
     source, windows = prepare(model, table, rows, batch_size)
-    shape_kq = (len(table.rows), len(table.promoters.region_q))
+    shape_kq, row_k = (len(table.rows), len(table.promoters.region_q)), table.row_positions(rows)
     out_kqo = predict_slots(model.module, source, windows, shape_kq, batch_size)
-    return out_kqo, gene_activity(table, source.fold_kp()) if model.rules.activity else None
+    if not model.rules.activity:
+        return out_kqo, None
+    active_kq = np.full(shape_kq, np.nan)
+    active_kq[row_k] = gene_activity(table, source.folds(row_k))
+    return out_kqo, active_kq
 
 
 def joined(out_kqo: np.ndarray, active_kq: np.ndarray | None, scaling: Scaling) -> np.ndarray:

@@ -49,7 +49,7 @@ class Kept:
             "version": scget_version(),
             "networks": [_all_of(member) for member in getattr(model, "members", [model])],
             "calibration": str(getattr(model, "calibration", None)),
-            "precision": torch.get_float32_matmul_precision(),
+            "precision": _precision(),
             "table": table,
             "question": question,
         }
@@ -84,6 +84,12 @@ class Kept:
 
     def _path(self, name: str) -> Path | None:
         return None if self._stem is None else self._stem.with_name(f"{self._stem.name}-{name}.part")
+
+
+def _precision() -> list[str]:
+    """What torch may compute in: of float32 products, and inside ``torch.autocast``."""
+    inside = [device for device in ("cpu", "cuda") if torch.is_autocast_enabled(device)]
+    return [torch.get_float32_matmul_precision(), *(f"{d} {torch.get_autocast_dtype(d)}" for d in inside)]
 
 
 def _all_of(model: GET) -> dict[str, Any]:

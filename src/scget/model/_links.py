@@ -18,7 +18,7 @@ from ._averaging import highest, mean_lines, share_of_members
 from ._contact import Contact, check_contact, contacts
 from ._gene_windows import PER_WINDOW, GeneWindows, Part, genes_to_explain
 from ._kept import Folder, Kept
-from ._region_lines import activity_lines, in_order, named, shares, sum_promoters, window_lines
+from ._region_lines import Change, activity_lines, in_order, named, shares, sum_promoters, window_lines
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -97,18 +97,17 @@ def _member_links(
     """Columns row, gene, region (names), at, promoter (positions), distance, signed, strength, open (accessibility)."""
     where = GeneWindows.of(model, table, genes, rows, batch_size, by_place=True)
     where.check_shown()
-    open_kp = where.source.channels_kpc[:, :-1, 0].cpu().numpy()
-    change_kp = _activity_change(model, where, open_kp, closing=score == "deletion")
+    change = _activity_change(where, closing=score == "deletion")
     asked = {"genes": where.gene_g, "rows": where.row_k, "score": score, "max_distance": max_distance}
-    kept, args = Kept(cache, model, table, asked="links", **asked), (score, change_kp, max_distance, batch_size)
+    kept, args = Kept(cache, model, table, asked="links", **asked), (score, change, max_distance, batch_size)
     found = pd.DataFrame(kept.joined(where.blocks(), lambda block: _link_block(where, block, *args), "blocks of genes"))
     found = in_order(found, where).reset_index(drop=True)
     at, k = found["region"].to_numpy(), found["row"].to_numpy()
-    return named(found, table).assign(at=at, open=open_kp[k, at])
+    return named(found, table).assign(at=at, open=where.source.channels_at(k, at)[:, 0])
 
 
 def _link_block(
-    where: GeneWindows, block: slice, score: str, change_kp: np.ndarray | None, max_distance: int, batch_size: int
+    where: GeneWindows, block: slice, score: str, change: Change, max_distance: int, batch_size: int
 ) -> Arrays:
     """Of some lines of ``where.jobs``: regions and their effects, by positions."""
     has_mean, parts = where.net.config.deviation and where.scaling.rules.fold, []
@@ -121,8 +120,8 @@ def _link_block(
             parts.append(window_lines(part, signed=effect_br.cpu().numpy()))
         else:
             parts.append(_embedded(where, part, has_mean=has_mean))
-    if change_kp is not None:
-        parts.append(activity_lines(where, where.jobs.iloc[block], change_kp))
+    if where.scaling.rules.activity:
+        parts.append(activity_lines(where, where.jobs.iloc[block], change))
     lines = sum_promoters(pd.concat([lines for lines in parts if len(lines)]), where)
     lines = lines[lines["distance"].abs() <= max_distance]
     return {name: lines[name].to_numpy() for name in lines} | (
@@ -130,14 +129,13 @@ def _link_block(
     )
 
 
-def _activity_change(model: GET, where: GeneWindows, open_kp: np.ndarray, *, closing: bool) -> np.ndarray | None:
+def _activity_change(where: GeneWindows, *, closing: bool) -> Change:
     """By how much a region's fold accessibility is more than in the mean row or, for ``closing``, than were it closed."""
-    if not model.rules.activity:
-        return None
+    at = where.source.channels_at
     if not closing:
-        return where.source.fold_kp()
+        return lambda row_n, region_n: at(row_n, region_n)[:, 1]
     known_p = pd.Index(where.table.regions.names).isin(where.scaling.region_p)  # others have no fold
-    return np.where(known_p, open_kp, 0.0)
+    return lambda row_n, region_n: np.where(known_p[region_n], at(row_n, region_n)[:, 0], 0)
 
 
 def _embedded(where: GeneWindows, part: Part, *, has_mean: bool) -> pd.DataFrame:

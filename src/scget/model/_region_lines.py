@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
 from scget.data import RegionTable
 
 from ._gene_windows import GeneWindows, Part
+
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of fold accessibility, of positions of rows and regions
 
 
 def window_lines(part: Part, **effects_br: np.ndarray) -> pd.DataFrame:
@@ -16,12 +20,19 @@ def window_lines(part: Part, **effects_br: np.ndarray) -> pd.DataFrame:
     return _lines(part.jobs, b, part.index_br[b, r], {name: effect_br[b, r] for name, effect_br in effects_br.items()})
 
 
-def activity_lines(where: GeneWindows, jobs: pd.DataFrame, change_kp: np.ndarray) -> pd.DataFrame:
-    """What each region adds by gene activity, if its fold accessibility has changed by ``change_kp``: column signed."""
-    line_n, region_n, share_n = where.activity_shares(jobs)
-    effect_n = share_n * change_kp[jobs["row"].to_numpy()[line_n], region_n]
+def activity_lines(where: GeneWindows, jobs: pd.DataFrame, change: Change) -> pd.DataFrame:
+    """What each region adds by gene activity, if its fold accessibility has changed by ``change``: column signed."""
+    line_n, region_n, effect_n = activity_effects(where, jobs, change)
     some = effect_n != 0
     return _lines(jobs, line_n[some], region_n[some], {"signed": effect_n[some]})
+
+
+def activity_effects(
+    where: GeneWindows, jobs: pd.DataFrame, change: Change
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lines of ``jobs``, regions and what these add; see :func:`activity_lines`."""
+    line_n, region_n, share_n = where.activity_shares(jobs)
+    return line_n, region_n, share_n * change(jobs["row"].to_numpy()[line_n], region_n)
 
 
 def sum_promoters(lines: pd.DataFrame, where: GeneWindows) -> pd.DataFrame:

@@ -97,7 +97,7 @@ class RowWhatIf:
         self.token_j = self.jobs["token"].to_numpy()
         line_n, region_n, share_n = where.activity_shares(self.jobs)
         self.share_gp = sp.csc_matrix((share_n, (self.gene_j[line_n], region_n)), (n_genes, len(where.table.regions)))
-        channels_pc = where.source.channels_kpc[row, :-1].cpu().numpy().astype(np.float64)
+        channels_pc = where.source.channels_at(row).astype(np.float64)
         self.open_p = channels_pc[:, 0]
         self.base_j = self._base()
         shown_g = np.bincount(self.gene_j, minlength=n_genes) > 0

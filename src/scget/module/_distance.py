@@ -27,7 +27,7 @@ class DistanceSums(nn.Module):
 
     def forward(self, tokens_brf: Tensor, center_br: Tensor) -> Tensor:
         value_brv, distance_brr = self.values(tokens_brf), distances(center_br).to(tokens_brf.dtype)
-        return self.of([torch.exp(-distance_brr / scale) @ value_brv for scale in SCALES])
+        return self.of([(distance_brr * (-1 / scale)).exp_() @ value_brv for scale in SCALES])
 
     def values(self, tokens_brf: Tensor) -> Tensor:
         """What is summed, (b, r, v)."""

@@ -57,7 +57,8 @@ def predict(
         Rows at a time, which alone are dense (some 50 bytes per region each); does not change the result. None: as many
         as make 16 million values, 160 rows of 100,000 regions; with ``cache`` 1 million.
     out
-        An h5ad file to write instead, a few rows at a time, leaving ``mdata`` as it is: rows x genes, ``X`` the
+        An AnnData to write instead, a few rows at a time, leaving ``mdata`` as it is: a file in ``.h5ad``, or a folder in
+        ``.zarr`` for :func:`anndata.read_zarr`, in chunks of whole rows of about 1 MB. Rows x genes, ``X`` the
         expression, ``layers["get_std"]``, ``obs["get_ood"]`` and ``uns["get"]`` as below, rows in the order of ``atac``.
         It has this name once it is complete. In memory, results take 8 bytes x rows x regions and 8 to 12 x rows x genes.
     cache
@@ -81,6 +82,7 @@ def predict(
     >>> pb["rna"].to_df(layer="get").loc["Mono", ["GATA1", "MYC"]].notna().tolist()
     [True, True]
     >>> scget.tl.predict(pb, model, out="predicted.h5ad")
+    >>> scget.tl.predict(pb, model, out="predicted.zarr")
     """
     from scget.model._rows import predict_rows
 
@@ -161,5 +163,5 @@ def _warn_of_size(n_rows: int, n_regions: int, n_genes: int) -> None:
     if size > _MOST:
         warn(
             f"the results of {n_rows:,} rows take {size / 1e9:.0f} GB in memory; scget.tl.predict(..., "
-            "out='predicted.h5ad') writes them to disk."
+            "out='predicted.h5ad' or 'predicted.zarr') writes them to disk."
         )
