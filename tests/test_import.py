@@ -51,6 +51,12 @@ def test_pp_loads_neither_torch_nor_scvi():
     assert run(code) == "[]"
 
 
+@pytest.mark.parametrize("folder", ["bm", "data", "pl"])
+def test_judging_and_drawing_load_neither_lightning_nor_scvi(folder):
+    code = f"import sys, scget.{folder}; print([m for m in ['lightning', 'scvi'] if m in sys.modules])"
+    assert run(code) == "[]"
+
+
 def test_import_changes_no_state():
     assert run(f"{STATE}\nbefore = state(); import scget; print(changed(before))") == "[]"
 

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from scget._errors import InputError
 from scget.datasets import Simulated, simulated
+from scget.datasets._layout import write_annotation
 
 SMALL = {"n_cell_types": 8, "n_cells": 60, "n_chroms": 2, "regions_per_chrom": 300}
 TINY = {"n_cell_types": 4, "n_cells": 5, "n_chroms": 2, "regions_per_chrom": 40}
@@ -162,6 +163,21 @@ def test_annotation_and_links_agree_on_promoters(sim, tss):
     assert set(tss["strand"]) == {"+", "-"}
     assert tss["gene"].duplicated().any()  # a gene with two TSS
     assert len({region for _, region in held}) < len(held)  # a promoter of two genes
+
+
+def test_annotation_as_written_by_hand(tmp_path):
+    columns = ["gene", "chrom", "tss", "strand", "gene_id", "body"]
+    rows = [("B", "chr2", 100, "-", "S2", 500), ("A", "chr1", 900, "+", "S1", 200), ("A", "chr1", 300, "+", "S1", 200)]
+    write_annotation(tmp_path / "a.gtf", pd.DataFrame(rows, columns=columns), {"chr1": 1000, "chr2": 5000})
+    _, *lines = (tmp_path / "a.gtf").read_text().splitlines()
+    places = [line.split("\t")[0:1] + line.split("\t")[2:5] + line.split("\t")[6:7] for line in lines]
+    one, two, three = ["1", "101"], ["901", "1000"], ["301", "501"]  # 1-based, closed, within the chromosome
+    assert places == [
+        *(["chr2", feature, *one, "-"] for feature in ("gene", "transcript", "exon")),
+        ["chr1", "gene", "301", "1000", "+"],
+        *(["chr1", feature, *span, "+"] for span in (two, three) for feature in ("transcript", "exon")),
+    ]
+    assert lines[-1].endswith('gene_name "A"; transcript_id "S1.2"; transcript_type "protein_coding"; exon_number 1;')
 
 
 def test_links_are_within_reach_and_weaken_with_distance(sim, tss):

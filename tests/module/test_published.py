@@ -209,7 +209,8 @@ def test_pretraining_by_single_windows(toy):
 
 def test_labels_and_features_depend_on_neither_accessibility_nor_window(toy):
     """Bugs 11 and 12: labels of barely open promoters were set to 0, and accessibility rescaled in each window."""
-    from scget.data import TokenSource, build_table, default_modalities
+    from scget.data import TokenSource, build_table
+    from scget.data._fields import default_modalities
 
     setup = {"modalities": default_modalities(), "atac_layer": None, "rna_layer": None}
     table = build_table(toy, setup)

@@ -1,10 +1,12 @@
-"""A registered MuData to batches of windows."""
+"""A registered MuData to batches of windows.
+
+What loads lightning or scvi-tools (``_datamodule``, ``_fields``) is not here: judging and drawing need neither.
+"""
 
 from ._augment import drop_motifs, mix_rows
 from ._extra import check_extra
-from ._fields import MuDataManager, default_modalities, setup_manager
 from ._fit import fit_scaling
-from ._loader import Batch, TokenSource, WindowBatches, WindowDataModule
+from ._loader import Batch, TokenSource, WindowBatches
 from ._near import activity_weights, gene_activity, near
 from ._rules import PRESETS, Rules
 from ._scaling import Scaling
@@ -19,19 +21,16 @@ __all__ = [
     "Batch",
     "Closed",
     "Likeness",
-    "MuDataManager",
     "Promoters",
     "RegionTable",
     "Scaling",
     "TokenSource",
     "Tokens",
     "WindowBatches",
-    "WindowDataModule",
     "Windows",
     "activity_weights",
     "build_table",
     "build_tables",
-    "default_modalities",
     "drop_motifs",
     "fit_scaling",
     "gene_activity",
@@ -41,7 +40,6 @@ __all__ = [
     "near",
     "prediction_windows",
     "sampled_windows",
-    "setup_manager",
     "told_by",
     "training_windows",
 ]

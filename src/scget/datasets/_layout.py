@@ -127,13 +127,17 @@ def write_genome(
 
 def write_annotation(path: Path, genes: pd.DataFrame, lengths: dict[str, int]) -> None:
     """GTF of genes, transcripts (one per TSS) and exons (one per transcript); 1-based closed, as GTF is."""
+    far_t = genes["tss"] + genes["body"].where(genes["strand"] == "+", -genes["body"])
+    low_t = np.maximum(np.minimum(genes["tss"], far_t), 0)
+    high_t = np.minimum(np.maximum(genes["tss"], far_t) + 1, genes["chrom"].map(lengths))
+    by_gene: dict[str, list[tuple]] = {}
+    columns = [genes[name] for name in ("gene", "chrom", "strand", "gene_id")]
+    for gene, *transcript in zip(*columns, low_t.tolist(), high_t.tolist(), strict=True):
+        by_gene.setdefault(gene, []).append(tuple(transcript))
     lines = ["##description: simulated annotation\n"]
-    for gene, rows in genes.groupby("gene", sort=False):
-        spans = []
-        for row in rows.itertuples():
-            far = row.tss + row.body if row.strand == "+" else row.tss - row.body
-            spans.append((max(min(row.tss, far), 0), min(max(row.tss, far) + 1, lengths[row.chrom])))
-        chrom, strand, gene_id = rows.iloc[0][["chrom", "strand", "gene_id"]]
+    for gene, transcripts in by_gene.items():
+        chrom, strand, gene_id, *_ = transcripts[0]
+        spans = [transcript[3:] for transcript in transcripts]
         names = f'gene_id "{gene_id}"; gene_type "protein_coding"; gene_name "{gene}";'
         whole = (min(low for low, _ in spans), max(high for _, high in spans))
         features = [("gene", whole, "")]

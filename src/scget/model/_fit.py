@@ -16,12 +16,12 @@ from scget.data import (
     RegionTable,
     Scaling,
     TokenSource,
-    WindowDataModule,
     Windows,
     fit_scaling,
     lay_tokens,
     training_windows,
 )
+from scget.data._datamodule import WindowDataModule
 from scget.module import _lora
 from scget.train import Options, RestoreBest, check_device, compiled
 

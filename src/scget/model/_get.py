@@ -12,7 +12,8 @@ import torch
 from mudata import MuData
 from scvi.model.base import BaseModelClass
 
-from scget.data import Closed, RegionTable, Rules, default_modalities, setup_manager
+from scget.data import Closed, RegionTable, Rules
+from scget.data._fields import default_modalities, setup_manager
 from scget.module import ExpressionNet, _lora
 
 from . import _checkpoint, _embed, _explain, _finetune, _folds, _hub, _import, _links, _train

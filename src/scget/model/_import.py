@@ -12,7 +12,8 @@ from scvi.model._utils import parse_device_args
 
 from scget._errors import CheckpointError, InputError
 from scget._keys import MOTIF_NAMES
-from scget.data import Rules, Scaling, default_modalities
+from scget.data import Rules, Scaling
+from scget.data._fields import default_modalities
 from scget.pp import ARCHETYPES
 
 from . import _checkpoint

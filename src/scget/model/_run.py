@@ -23,7 +23,8 @@ from scget.train import Resume, find
 from ._digest import digest
 
 if TYPE_CHECKING:
-    from scget.data import RegionTable, WindowDataModule
+    from scget.data import RegionTable
+    from scget.data._datamodule import WindowDataModule
     from scget.train._plan import _Plan
 
     from ._get import GET
