@@ -227,6 +227,7 @@ class Keep(Callback):
 
     def on_train_end(self, trainer, plan):
         self.end, self.plan = {name: tensor.clone() for name, tensor in plan.module.state_dict().items()}, plan
+        self.source = plan.source
 
 
 def test_pretraining_is_that_of_the_arguments_given(toy):
@@ -262,7 +263,7 @@ def test_it_learns_what_regions_nearby_tell_and_nothing_else(toy, rng, planted, 
     quick = {"plan_kwargs": {"lr": 1e-2}, "validation_chroms": ["chr2"], "batch_size": 8, **QUIET}
     model.pretrain(15, target="standardised", callbacks=[keep], **quick)
     windows = model.trainer.datamodule.validation
-    batch = keep.plan.source.gather(torch.from_numpy(windows.row_w), torch.from_numpy(windows.regions()))
+    batch = keep.source.gather(torch.from_numpy(windows.row_w), torch.from_numpy(windows.regions()))
     tokens = batch.tokens_brf.double().numpy()
     z = (tokens - tokens.mean(1, keepdims=True)) / (tokens.std(1, keepdims=True) + 1e-6)
     mean_filled = np.square(z[hidden(fixed_uniform(batch.center_br), None, 0.5, "bernoulli").numpy()]).mean()
@@ -330,7 +331,7 @@ def test_validation_compares_epochs_on_the_same_masks(toy):
     model.pretrain(3, **arguments, **HELD, **QUIET)
     watched, trained = (model.history[f"{n}_loss"][f"{n}_loss"].astype(float) for n in ("validation", "train"))
     assert watched.nunique() == 1 and trained.nunique() == 3
-    source, windows = keep.plan.source, model.trainer.datamodule.validation
+    source, windows = keep.source, model.trainer.datamodule.validation
     regions = torch.from_numpy(windows.regions())
     assert (model.table().chrom_p[regions[regions >= 0].numpy()] == 1).all()
     keep.plan.eval()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -202,3 +204,18 @@ def test_bfloat16_in_the_network_and_float32_in_the_loss(toy):
     assert 0 < np.abs(half - full).mean() < 0.02
     ends = [float(m.history["train_loss"].iloc[-1, 0]) for m in models.values()]
     assert ends[1] == pytest.approx(ends[0], rel=0.05)
+
+
+def test_features_go_with_the_training(toy):
+    """The trainer stays with the model, as scvi-tools has it; features, which are most of the memory, do not."""
+    seen = []
+
+    class Look(Callback):
+        def on_fit_start(self, trainer, pl_module) -> None:
+            seen.append(weakref.ref(pl_module.source))
+
+    model = build(toy)
+    for learn in (model.pretrain, model.train):
+        learn(1, callbacks=[Look()], **QUIET)
+    gc.collect()
+    assert model.trainer is not None and [source() for source in seen] == [None, None]

@@ -66,7 +66,7 @@ class TokenSource(nn.Module):
         rules = scaling.rules
         arrays = {
             "token_pf": _tokens(table, scaling),
-            "open_kp": _with_blank(scaling.accessibility(table), 1),
+            "open_kp": _accessibility(table, scaling),
             "center_p": np.append(table.regions.centers, 0),
             "slot_ps": np.concatenate([slot_ps, [[-1, -1]]]),
             "row_j": np.arange(len(table.rows)) if row_j is None else row_j,  # those trained on
@@ -74,7 +74,7 @@ class TokenSource(nn.Module):
         if rules.fold:
             arrays["mean_p"] = np.append(scaling.mean_accessibility(table), np.float32(np.nan))
         if rules.extra:
-            arrays["extra_kpe"] = _with_blank(scaling.extra(table), 1)
+            arrays["extra_kpe"] = np.pad(scaling.extra(table), ((0, 0), (0, 1), (0, 0)))
         self.bit_m = scaling.scaled_motifs(np.ones((1, len(scaling.motif_m))))[0].astype(np.float64)
         unit_km = scaling.motif_units(table)
         self.has_units, self.per_window, self.n_motifs = unit_km is not None, rules.per_window, len(scaling.motif_m)
@@ -159,9 +159,11 @@ def _tokens(table: RegionTable, scaling: Scaling) -> np.ndarray:
     return token_pf
 
 
-def _with_blank(array: np.ndarray, axis: int) -> np.ndarray:
-    """With a 0 at the end of an axis: what stands where there is no region."""
-    return np.pad(array, [(0, i == axis) for i in range(array.ndim)])
+def _accessibility(table: RegionTable, scaling: Scaling) -> np.ndarray:
+    """Accessibility of each row, and a blank region at the end."""
+    open_kp = np.zeros((len(table.rows), len(table.regions) + 1), dtype=np.float32)
+    scaling.accessibility(table, open_kp[:, :-1])
+    return open_kp
 
 
 class WindowBatches(Dataset[tuple[Tensor, Tensor]]):

@@ -70,12 +70,10 @@ class Scaling:
         unit_km = np.stack([np.asarray(m.todense() if sp.issparse(m) else m).ravel() for m in greatest])
         return np.where(unit_km > 0, unit_km, 1).astype(np.float32)
 
-    def accessibility(self, table: RegionTable) -> np.ndarray:
-        """Accessibility by the rules, (k, p) float32: the first channel."""
-        out_kp, among_p = (
-            np.empty(table.counts_kp.shape, dtype=np.float32),
-            self._rank_among(self._trained_at(table) >= 0),
-        )
+    def accessibility(self, table: RegionTable, out_kp: np.ndarray | None = None) -> np.ndarray:
+        """Accessibility by the rules, (k, p) float32, in ``out_kp`` where given: the first channel."""
+        out_kp = np.empty(table.counts_kp.shape, dtype=np.float32) if out_kp is None else out_kp
+        among_p = self._rank_among(self._trained_at(table) >= 0)
         for out_p, open_p in zip(out_kp, self._open_rows(table.counts_kp, among_p), strict=True):
             out_p[:] = open_p
         return out_kp
