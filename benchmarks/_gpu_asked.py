@@ -12,14 +12,14 @@ from _gpu_parts import Setting, seconds_of
 
 def loader(setting: Setting) -> list[dict[str, Any]]:
     """Windows a second by batch, of the look-up alone and with the choice of windows on the CPU; the same as on the CPU."""
-    from settings import made
+    from _simulated import random_mdata
 
     import scget
     from scget.data import TokenSource, WindowBatches, fit_scaling, lay_tokens, training_windows
 
     warnings.simplefilter("ignore")
     n_regions = 2_000 if setting.small else 150_000
-    mdata = made(4, n_regions)
+    mdata = random_mdata(4, n_regions, n_genes=n_regions // 20, open_share=1.0)
     scget.model.GET.setup_mudata(mdata)
     model = scget.model.GET(mdata, width=16, n_layers=1, n_heads=1)
     table, row_k, every_p = model.table(), np.arange(4), np.ones(n_regions, dtype=bool)
@@ -62,15 +62,15 @@ def _same(batch: Any, exact: Any) -> str:
 
 def attribution(setting: Setting) -> list[dict[str, Any]]:
     """A gradient per gene, in multiples of predicting genes one by one; model.attribute takes two, with its tables."""
+    from _simulated import random_mdata
     from attribution import laid, predict_each
-    from settings import made
 
     import scget
     from scget.model._gene_windows import PER_WINDOW, GeneWindows
 
     warnings.simplefilter("ignore")
     n_genes = 20 if setting.small else 200
-    mdata = made(2, 20 * n_genes)
+    mdata = random_mdata(2, 20 * n_genes, n_genes=n_genes, open_share=1.0)
     scget.model.GET.setup_mudata(mdata)
     size = {"width": 64, "n_layers": 2, "n_heads": 4, "window": 20} if setting.small else {}
     model = scget.model.GET(mdata, **size)

@@ -68,7 +68,7 @@ def _counts(rng: np.random.Generator, n_rows: int, n_regions: int, open_share: f
     for _ in range(n_rows):
         at = np.flatnonzero(rng.random(n_regions) < open_share).astype(np.int32)
         index.append(at)
-        data.append(1 + rng.negative_binomial(1, 1 / (1 + mean), len(at)).astype(np.float32))
+        data.append(1 + rng.poisson(mean * rng.standard_exponential(len(at))).astype(np.float32))
         ends.append(ends[-1] + len(at))
     return sp.csr_matrix((np.concatenate(data), np.concatenate(index), np.array(ends)), (n_rows, n_regions))
 

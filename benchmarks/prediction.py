@@ -24,13 +24,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 import torch
 from _measure import about, in_process, medians, peak_memory
-from anndata import AnnData
+from _simulated import random_mdata, untrained
 from blood import HELD_CHROMS, load
 from mudata import MuData
-from settings import made
 
 import scget
 from scget.data import RegionTable, Tokens, TokenSource, WindowBatches, Windows, lay_tokens, prediction_windows
@@ -264,24 +262,14 @@ def stream(n_rows: int) -> None:
 
 
 def tiny() -> scget.model.GET:
-    mdata = made(20, N_REGIONS)
-    take_motifs(mdata["atac"])
-    scget.model.GET.setup_mudata(mdata)
-    model = scget.model.GET(mdata, width=8, n_layers=1, n_heads=1, window=200)
-    model.train(1, limit_train_batches=1, enable_progress_bar=False, accelerator="cpu")
-    return model
-
-
-def take_motifs(atac: AnnData, n: int = 20) -> None:
-    """Leave the first ``n`` motifs: memory by rows does not hang on them, and time does."""
-    atac.varm["motif_scores"], atac.uns["motif_names"] = atac.varm["motif_scores"][:, :n], atac.uns["motif_names"][:n]
+    return untrained(sparse_rows(20), width=8, n_layers=1, n_heads=1, window=200)
 
 
 def stream_one(folder: Path, form: str, n_rows: int) -> None:
     """Print peak memory of predicting ``n_rows`` and the size of their counts, MB."""
     torch.set_num_threads(1)
     model = scget.model.GET.load(folder / "model", accelerator="cpu")
-    cells = sparse_rows(n_rows)
+    cells = MuData({"atac": sparse_rows(n_rows)["atac"]})
     out = {} if form == "memory" else {"out": folder / f"{n_rows}.{form}"}
     with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):  # bars
         scget.tl.predict(cells, model, row_batch=100, **out)
@@ -291,29 +279,15 @@ def stream_one(folder: Path, form: str, n_rows: int) -> None:
 
 
 def sparse_rows(n_rows: int) -> MuData:
-    """Rows of few counts in the regions of the tiny model, with more genes."""
-    atac, rng = made(1, N_REGIONS)["atac"], np.random.default_rng(1)
-    take_motifs(atac)
-    drawn_kn = rng.integers(0, N_REGIONS, (n_rows, int(OPEN * N_REGIONS)), dtype=np.int32)
-    edges = np.arange(n_rows + 1) * drawn_kn.shape[1]
-    counts = sp.csr_matrix((np.ones(drawn_kn.size, np.float32), drawn_kn.ravel(), edges), (n_rows, N_REGIONS))
-    counts.sum_duplicates()
-    cells = AnnData(counts, obs=pd.DataFrame(index=[f"cell{k}" for k in range(n_rows)]), var=atac.var.copy())
-    cells.varm["motif_scores"], cells.uns["motif_names"] = atac.varm["motif_scores"], atac.uns["motif_names"]
-    at = np.arange(0, N_REGIONS, PROMOTERS_EVERY)
-    tss = atac.var["start"].to_numpy()[at] + 250
-    promoters = {"region": atac.var_names[at], "gene": [f"G{g}" for g in range(len(at))], "strand": "+", "tss": tss}
-    cells.uns["peak_annotation"] = pd.DataFrame({**promoters, "distance": 0}, index=[str(g) for g in range(len(at))])
-    return MuData({"atac": cells})
+    """Rows with few open regions, and few motifs: memory by rows does not hang on them, and time does."""
+    return random_mdata(n_rows, N_REGIONS, n_genes=N_REGIONS // PROMOTERS_EVERY, n_motifs=20, open_share=OPEN, mean=0)
 
 
 def ratios(quick: bool = False) -> dict[str, float]:
     """Windows and time saved by tiling on simulated regions, and time by bf16 at the published width."""
     warnings.simplefilter("ignore")
-    mdata = made(2, 5_000 if quick else 20_000)
-    scget.model.GET.setup_mudata(mdata)
-    model = scget.model.GET(mdata, **SMALL)
-    model.train(1, limit_train_batches=1, enable_progress_bar=False, accelerator="cpu")
+    n_regions = 5_000 if quick else 20_000
+    model = untrained(random_mdata(2, n_regions, n_genes=n_regions // 20, open_share=1.0), **SMALL)
     table, source, windows = asked(model, "row0", SIZES[1])
     shape_kq = (len(table.rows), len(table.promoters.region_q))
     tiling = medians(

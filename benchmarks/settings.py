@@ -14,11 +14,8 @@ import time
 import warnings
 
 import numpy as np
-import pandas as pd
-import scipy.sparse as sp
 import torch
-from anndata import AnnData
-from mudata import MuData
+from _simulated import random_mdata
 
 import scget
 
@@ -58,7 +55,7 @@ def measure(network: tuple[int, ...], size: tuple[int, int], n_batches: int) -> 
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     width, layers, heads, window = network
-    mdata = made(*size)
+    mdata = random_mdata(*size, n_genes=size[1] // 20, open_share=1.0)
     scget.model.GET.setup_mudata(mdata)
     model = scget.model.GET(mdata, width=width, n_layers=layers, n_heads=heads, window=window)
     quiet = {"enable_progress_bar": False, "accelerator": "cpu", "batch_size": 8}
@@ -77,26 +74,6 @@ def measure(network: tuple[int, ...], size: tuple[int, int], n_batches: int) -> 
     print(
         f"{net} | {size[0]:4d} {size[1]:7,d} | {1000 * train:7.1f} {1000 * predict:7.1f} | {seconds[1]:6.1f} | {peak:5.2f}"
     )
-
-
-def made(n_rows: int, n_regions: int) -> MuData:
-    """Random rows: 282 motifs of which a region holds a tenth, a promoter at every twentieth region."""
-    rng = np.random.default_rng(0)
-    chrom = np.sort(rng.integers(1, 21, n_regions))
-    start = np.arange(n_regions) * 5_000
-    var = pd.DataFrame({"chrom": [f"chr{c}" for c in chrom], "start": start, "end": start + 500})
-    var.index = [f"{c}:{s}-{e}" for c, s, e in var.itertuples(index=False)]
-    obs = pd.DataFrame(index=[f"row{k}" for k in range(n_rows)])
-    atac = AnnData(sp.csr_matrix(rng.poisson(3, (n_rows, n_regions)).astype(np.float32)), obs=obs, var=var)
-    scores = sp.random(n_regions, 282, density=0.1, format="csr", rng=rng, dtype=np.float32)
-    atac.varm["motif_scores"] = scores
-    atac.uns["motif_names"] = np.array([f"M{m}" for m in range(282)], dtype=object)
-    at = np.arange(0, n_regions, 20)
-    genes = [f"G{g}" for g in range(len(at))]
-    promoters = {"region": var.index[at], "gene": genes, "strand": "+", "tss": start[at] + 250, "distance": 0}
-    atac.uns["peak_annotation"] = pd.DataFrame(promoters, index=[str(g) for g in range(len(at))])
-    counts = rng.poisson(20, (n_rows, len(at))).astype(np.float32)
-    return MuData({"rna": AnnData(counts, obs=obs.copy(), var=pd.DataFrame(index=genes)), "atac": atac})
 
 
 if __name__ == "__main__":
