@@ -1,6 +1,6 @@
 """An atlas on one machine: time and memory of each step, and how they grow: python benchmarks/atlas.py
 
-By default 213 rows x 1,150,000 regions x 282 motifs, the size of a published atlas of human chromatin, simulated, a fifth of
+By default 213 rows x 1,150,000 regions x 282 motifs, the size of a published atlas of human chromatin, simulated, a tenth of
 the regions open in each row, and a small network: what is held and moved is large, what is computed is not. With
 --exponents, cost against rows, regions, genes and width, each size in a process of its own.
 """
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=213)
     parser.add_argument("--regions", type=int, default=1_150_000)
     parser.add_argument("--genes", type=int, default=20_000)
+    parser.add_argument("--open", type=float, default=0.1, help="share of regions open in a row (%(default)s)")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--exponents", action="store_true")
     parser.add_argument("--one", type=int, nargs=4, help=argparse.SUPPRESS)
@@ -52,13 +53,13 @@ def main() -> None:
     if args.exponents:
         print_exponents()
     else:
-        whole(args.rows, args.regions, args.genes, args.steps)
+        whole(args.rows, args.regions, args.genes, args.steps, args.open)
 
 
-def whole(n_rows: int, n_regions: int, n_genes: int, n_steps: int) -> None:
+def whole(n_rows: int, n_regions: int, n_genes: int, n_steps: int, open_share: float) -> None:
     """Each step in turn; seconds, and memory before, at most and after it."""
     print(f"{n_rows} rows x {n_regions:,} regions x 282 motifs, {n_genes:,} genes; seconds; GB before, at most, after")
-    mdata = step("make the data", lambda: random_mdata(n_rows, n_regions, n_genes=n_genes))
+    mdata = step("make the data", lambda: random_mdata(n_rows, n_regions, n_genes=n_genes, open_share=open_share))
     step("setup_mudata, which checks all", lambda: scget.model.GET.setup_mudata(mdata))
     model = scget.model.GET(mdata, **SMALL)
     with parts() as spent:

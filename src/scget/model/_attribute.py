@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -260,10 +261,12 @@ def _along(
     where: GeneWindows, part: Part, tokens_brf: Tensor, departure_brf: Tensor, how: How, *, single: float
 ) -> tuple[Tensor, Tensor]:
     """Mean gradient from ``tokens - departure`` to ``tokens``, times the departure; difference of values, and gap."""
-    start_brf, slopes_brf = tokens_brf - departure_brf, torch.zeros_like(tokens_brf)
-    for at, weight in zip(*how.nodes(single), strict=True):
-        slopes_brf += float(weight) * where.shared_slopes(part, start_brf + float(at) * departure_brf)
-    effect_brf = slopes_brf * departure_brf
+    start_brf = tokens_brf - departure_brf
+    slopes = (
+        where.shared_slopes(part, torch.add(start_brf, departure_brf, alpha=float(at))).mul_(float(weight))
+        for at, weight in zip(*how.nodes(single), strict=True)
+    )
+    effect_brf = reduce(Tensor.add_, slopes).mul_(departure_brf)
     if how.method == "gradient":
         return effect_brf, tokens_brf.new_zeros((len(tokens_brf), 2))
     with torch.inference_mode():
