@@ -89,7 +89,6 @@ def fit(
         task = {"plan": getattr(make_plan, "keywords", {}), "holdout": holdout.asdict()}
         settings = _run.settings_of(model, table, plan, call=call, **task) if ckpt_dir is not None else None
         _run.run(model, plan, data, max_epochs, settings, ckpt_every=ckpt_every, ckpt_dir=ckpt_dir, **arguments)
-        del plan.source  # the model keeps its trainer, as scvi-tools has it, and that all data of the training
     _remember(model, table, scaling, holdout, arguments["callbacks"], row_k if supervised else row_k[:0])
 
 

@@ -102,7 +102,7 @@ def run(
     ckpt_dir: str | Path | None,
     **trainer_kwargs: Any,
 ) -> None:
-    """Train ``plan``; with ``ckpt_dir``, go on from the checkpoint of the same ``settings`` there and keep new ones."""
+    """Train ``plan``, whose features go then; with ``ckpt_dir``, go on from the checkpoint of the same ``settings`` there and keep new ones."""
     with warnings.catch_warnings():
         if not trainer_kwargs.get("early_stopping"):  # scvi-tools says it with DDP in any case
             warnings.filterwarnings("ignore", "early_stopping was automatically disabled", UserWarning)
@@ -117,6 +117,7 @@ def run(
             runner.ckpt_path = find(folder, settings)
         before = dict(model.history_ or {}) if model.is_trained_ else {}
         runner()
+    del plan.source  # the model keeps its trainer, as scvi-tools has it, and that all data of the training
     _add_newly_watched(model, before, runner.trainer)
 
 
