@@ -86,7 +86,7 @@ class Task:
     @cached_property
     def accessibility_kp(self) -> np.ndarray:
         """Accessibility free of depth, as the model reads it."""
-        return self.scaling.channels(self.table)[..., 0].astype(np.float64)
+        return self.scaling.accessibility(self.table).astype(np.float64)
 
     @cached_property
     def near(self) -> Near:

@@ -159,8 +159,8 @@ def _attribute_block(where: GeneWindows, block: slice, how: How, batch_size: int
         lines.append(window_lines(part, signed=by_region.cpu().numpy()))
     jobs, gap_j4 = where.jobs.iloc[block], np.concatenate(gaps).astype(np.float64)
     if where.scaling.rules.activity:  # linear: what it adds to the difference, its attributions add to the sum
-        lines.append(activity_lines(where, jobs, change))
-        line_n, _, effect_n = activity_effects(where, jobs, change)
+        line_n, _, effect_n = effects = activity_effects(where, jobs, change)
+        lines.append(activity_lines(jobs, effects))
         gap_j4[:, 2] += np.bincount(line_n, effect_n, len(jobs))
     links = sum_promoters(pd.concat([some for some in lines if len(some)]), where)
     links = strongest(links.assign(score=shares(links["signed"].abs(), links)), where, top)

@@ -18,7 +18,16 @@ from ._averaging import highest, mean_lines, share_of_members
 from ._contact import Contact, check_contact, contacts
 from ._gene_windows import PER_WINDOW, GeneWindows, Part, genes_to_explain
 from ._kept import Folder, Kept
-from ._region_lines import Change, activity_lines, in_order, named, shares, sum_promoters, window_lines
+from ._region_lines import (
+    Change,
+    activity_effects,
+    activity_lines,
+    in_order,
+    named,
+    shares,
+    sum_promoters,
+    window_lines,
+)
 
 if TYPE_CHECKING:
     from mudata import MuData
@@ -121,7 +130,8 @@ def _link_block(
         else:
             parts.append(_embedded(where, part, has_mean=has_mean))
     if where.scaling.rules.activity:
-        parts.append(activity_lines(where, where.jobs.iloc[block], change))
+        jobs = where.jobs.iloc[block]
+        parts.append(activity_lines(jobs, activity_effects(where, jobs, change)))
     lines = sum_promoters(pd.concat([lines for lines in parts if len(lines)]), where)
     lines = lines[lines["distance"].abs() <= max_distance]
     return {name: lines[name].to_numpy() for name in lines} | (

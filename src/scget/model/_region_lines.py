@@ -20,9 +20,9 @@ def window_lines(part: Part, **effects_br: np.ndarray) -> pd.DataFrame:
     return _lines(part.jobs, b, part.index_br[b, r], {name: effect_br[b, r] for name, effect_br in effects_br.items()})
 
 
-def activity_lines(where: GeneWindows, jobs: pd.DataFrame, change: Change) -> pd.DataFrame:
-    """What each region adds by gene activity, if its fold accessibility has changed by ``change``: column signed."""
-    line_n, region_n, effect_n = activity_effects(where, jobs, change)
+def activity_lines(jobs: pd.DataFrame, effects: tuple[np.ndarray, np.ndarray, np.ndarray]) -> pd.DataFrame:
+    """A line per effect of :func:`activity_effects` that is not 0: column signed."""
+    line_n, region_n, effect_n = effects
     some = effect_n != 0
     return _lines(jobs, line_n[some], region_n[some], {"signed": effect_n[some]})
 
@@ -30,7 +30,7 @@ def activity_lines(where: GeneWindows, jobs: pd.DataFrame, change: Change) -> pd
 def activity_effects(
     where: GeneWindows, jobs: pd.DataFrame, change: Change
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lines of ``jobs``, regions and what these add; see :func:`activity_lines`."""
+    """What each region adds by gene activity, if its fold accessibility has changed by ``change``: lines of ``jobs``, regions, effects."""
     line_n, region_n, share_n = where.activity_shares(jobs)
     return line_n, region_n, share_n * change(jobs["row"].to_numpy()[line_n], region_n)
 
